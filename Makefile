@@ -1,0 +1,59 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HTML := _build/html
+PORT ?= 8000
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCK := uv pip compile --universal --python-version 3.11 --no-header --no-annotate \
+        --no-emit-index-url --no-emit-find-links --quiet
+
+.PHONY: help book test serve lab bench lock clean
+
+help: ## Show what there is to make
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+
+# One stamp per environment: it is made anew when what it holds has changed.
+$(VENV)/.book: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "The course needs Python 3.11 or newer with the venv module; try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements.txt
+	$(PIP) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.test: tests/requirements.txt $(VENV)/.book
+	$(PIP) -r tests/requirements.txt
+	@touch $@
+
+book: $(VENV)/.book ## Execute and build the book
+	$(BIN)/jupyter-book build . -W --keep-going
+
+serve: ## Show the built book
+	@test -f $(HTML)/index.html || { echo "There is no book yet; run: make book"; exit 1; }
+	@echo "The book is at http://localhost:$(PORT)/ (Ctrl-C ends it)"
+	@$(PYTHON) -m http.server $(PORT) --bind localhost --directory $(HTML)
+
+lab: $(VENV)/.book ## Open the chapters as notebooks
+	$(BIN)/jupytext-config set-default-viewer markdown
+	$(BIN)/jupyter lab index.md
+
+# TORCH=1 adds PyTorch as one more oracle. It is no default: on many machines it is gigabytes.
+test: $(VENV)/.test ## Build the book and run every check (TORCH=1: PyTorch as an oracle too)
+	@if [ "$(TORCH)" = 1 ]; then $(PIP) torch==2.13.0 || \
+	  echo "PyTorch could not be installed; its oracle is left out."; fi
+	$(BIN)/python tools/chromium.py
+	$(MAKE) book
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.test ## Measure the explorers' speed
+	$(BIN)/python tools/chromium.py
+	$(MAKE) book
+	$(BIN)/python -m benchmarks.explorers
+
+lock: ## Pin the newest versions that fit (needs uv)
+	$(LOCK) --group book pyproject.toml -o requirements.txt
+	$(LOCK) --group test -c requirements.txt -o tests/requirements.txt
+	$(LOCK) --group binder -c requirements.txt pyproject.toml -o binder/requirements.txt
+
+clean: ## Remove what was built, but not the environment
+	rm -rf _build

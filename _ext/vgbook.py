@@ -1,0 +1,136 @@
+"""What this book needs of Sphinx beyond Jupyter Book: live pages without a kernel or a network."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.fileutil import copy_asset
+
+ROOT = Path(__file__).parent.parent
+COMPUTES = ("jax", "jaxlib", "numpy", "optax", "matplotlib", "ipywidgets", "myst-nb")
+REPEATED = re.compile(r"<(script type=\"module\"|style)>.*?</(?:script|style)>", re.DOTALL)
+WIDGET_STATE = re.compile(
+    r"<script type=\"application/vnd\.jupyter\.widget-state\+json\">.*?</script>", re.DOTALL
+)
+LOCALLY = "Download the course, then run `make lab` in its folder: the chapters open as notebooks."
+
+
+def fingerprint() -> str:
+    """A hash of everything but the pages themselves that their results depend on."""
+    found = hashlib.sha256()
+    for path in sorted((ROOT / "vgkit").rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            found.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    for name in COMPUTES:
+        found.update(f"{name} {importlib.metadata.version(name)}".encode())
+    found.update((ROOT / "chapters" / "matplotlibrc").read_bytes())
+    return found.hexdigest()[:16]
+
+
+def git(*arguments: str) -> str:
+    """What git answers about this tree, or nothing."""
+    try:
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def repository(config: Config) -> tuple[str, str]:
+    """Owner/name on GitHub and branch that the book is built from; empty where unknown."""
+    url = os.environ.get("VGKIT_REPOSITORY") or config.vgbook_repository
+    url = url or git("remote", "get-url", "origin")
+    match = re.fullmatch(r"(?:.*github\.com[:/])?([\w.-]+/[\w.-]+?)(?:\.git)?/?", url)
+    if not match:
+        return "", ""
+    branch = config.vgbook_branch or git("rev-parse", "--abbrev-ref", "HEAD")
+    return match[1], "main" if branch in ("", "HEAD") else branch
+
+
+def configure(app: Sphinx, config: Config) -> None:
+    """Set what depends on this machine: where results are kept, and where links lead."""
+    kept = Path(app.outdir).parent / ".jupyter_cache"
+    config.nb_execution_cache_path = str(kept / config.vgbook_fingerprint)
+    for old in kept.glob("*"):
+        if old.name != config.vgbook_fingerprint:
+            shutil.rmtree(old, ignore_errors=True)
+    name, branch = repository(config)
+    if name:
+        config.html_theme_options |= {
+            "repository_url": f"https://github.com/{name}",
+            "repository_branch": branch,
+            "use_repository_button": True,
+            "launch_buttons": {
+                "binderhub_url": "https://mybinder.org",
+                "notebook_interface": "jupyterlab",
+            },
+        }
+
+
+def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: object) -> None:
+    """Drop what a page holds twice or without use.
+
+    sphinx-thebe declares its constant twice, which is an error in the browser's console; explorers
+    bring the same script and style each; the state of widgets is of use to a kernel only.
+    """
+    seen: set[str] = set()
+
+    def first(text: str) -> bool:
+        new = text not in seen
+        seen.add(text)
+        return new
+
+    context["script_files"] = [
+        script
+        for script in context["script_files"]
+        if getattr(script, "filename", None) or first(script.attributes.get("body", ""))
+    ]
+    if "body" in context:
+        body = WIDGET_STATE.sub("", context["body"])
+        context["body"] = REPEATED.sub(lambda m: m[0] if first(m[0]) else "", body)
+
+
+def copy_mathjax(app: Sphinx, problem: Exception | None) -> None:
+    """Copy the one component of MathJax that the pages load, and its fonts."""
+    if problem or app.builder.format != "html":
+        return
+    spec = importlib.util.find_spec("sphinx-mathjax-offline")
+    source = Path(spec.origin).parent / "static" / "mathjax"
+    target = Path(app.outdir) / "_static" / "mathjax"
+    copy_asset(str(source / "tex-chtml.js"), str(target))
+    copy_asset(str(source / "output/chtml/fonts"), str(target / "output/chtml/fonts"))
+
+
+class Launch(SphinxDirective):
+    """A link that opens the book in Binder, where its repository is known; else what to do."""
+
+    def run(self) -> list[nodes.Node]:
+        name, branch = repository(self.config)
+        if not name:
+            parsed, _ = self.state.inline_text(LOCALLY, self.lineno)
+            return [nodes.paragraph("", "", *parsed)]
+        url = f"https://mybinder.org/v2/gh/{name}/{branch}?urlpath=lab/tree/index.md"
+        link = nodes.reference("", "Open the course in Binder", refuri=url)
+        return [nodes.paragraph("", "", link, nodes.Text(" (no installation, a minute or two)."))]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the parts; the pages' kernels inherit the environment variable."""
+    os.environ["VGKIT_STATIC"] = "1"
+    app.add_config_value("vgbook_repository", "", "html")
+    app.add_config_value("vgbook_branch", "", "html")
+    app.add_config_value("vgbook_fingerprint", fingerprint(), "env")
+    app.add_directive("launch", Launch)
+    app.connect("config-inited", configure)
+    app.connect("html-page-context", clean, priority=900)
+    app.connect("build-finished", copy_mathjax)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

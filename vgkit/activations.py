@@ -1,0 +1,120 @@
+"""Activation functions by name, each with its slope and the range of that slope.
+
+The functions are those of `jax.nn` and `jax.numpy`; the slope is their exact derivative by
+`jax.grad`, so it can't disagree with what training uses.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from vgkit import _check
+
+Function = Callable[[Float[Array, "..."]], Float[Array, "..."]]
+
+
+class Activation(NamedTuple):
+    """An activation function and the closed range of its slope.
+
+    Attributes:
+        function: phi, applied to each element.
+        slope_range: Infimum and supremum of phi'(z) over all real z. For sigmoid, tanh, softplus,
+            elu and selu the infimum 0 is approached and never attained in exact arithmetic.
+        label: The name as written in text.
+    """
+
+    function: Function
+    slope_range: tuple[float, float]
+    label: str
+
+
+def prelu(z: Float[Array, "..."], alpha: float | Float[Array, ""] = 0.25) -> Float[Array, "..."]:
+    r"""Parametric ReLU.
+
+    .. math:: \phi(z) = \max(z, 0) + \alpha \min(z, 0)
+
+    Args:
+        z: Pre-activations.
+        alpha: Slope for negative `z`; a parameter to be learnt, started at 0.25.
+
+    Source:
+        {cite}`he2015`.
+    """
+    return jnp.where(z > 0, z, alpha * z)
+
+
+# Extrema of the slope, where they lie at no round number. GELU in the form z * Phi(z) has the slope
+# Phi(z) + z * phi(z), whose derivative (2 - z^2) * phi(z) vanishes at z = +-sqrt(2). The slope of
+# SiLU peaks at the root of z * tanh(z / 2) = 2.
+_GELU_SLOPE = (-0.12890414, 1.12890414)
+_SILU_SLOPE = (-0.09983932, 1.09983932)
+_SELU_SLOPE = (0.0, 1.7580993408473768)
+
+ACTIVATIONS: dict[str, Activation] = {
+    "identity": Activation(jax.nn.identity, (1.0, 1.0), "identity"),
+    "sigmoid": Activation(jax.nn.sigmoid, (0.0, 0.25), "sigmoid"),
+    "tanh": Activation(jnp.tanh, (0.0, 1.0), "tanh"),
+    "relu": Activation(jax.nn.relu, (0.0, 1.0), "ReLU"),
+    "leaky_relu": Activation(
+        partial(jax.nn.leaky_relu, negative_slope=0.01), (0.01, 1.0), "leaky ReLU"
+    ),
+    "prelu": Activation(prelu, (0.25, 1.0), "PReLU"),
+    "elu": Activation(jax.nn.elu, (0.0, 1.0), "ELU"),
+    "selu": Activation(jax.nn.selu, _SELU_SLOPE, "SELU"),
+    "gelu": Activation(partial(jax.nn.gelu, approximate=False), _GELU_SLOPE, "GELU"),
+    "silu": Activation(jax.nn.silu, _SILU_SLOPE, "SiLU"),
+    "softplus": Activation(jax.nn.softplus, (0.0, 1.0), "softplus"),
+}
+"""Every activation by name.
+
+`leaky_relu` has the negative slope 0.01, `prelu` starts at 0.25, `elu` has alpha = 1, and `gelu` is
+the exact form z * Phi(z) with the error function, not the tanh approximation.
+"""
+
+
+def function(name: str) -> Function:
+    """Return the activation called `name`, ready to be applied to an array.
+
+    Raises:
+        ValueError: If there is no such activation.
+    """
+    return _check.choice("activation", name, ACTIVATIONS).function
+
+
+def by_index(index: Int[Array, ""] | int) -> Function:
+    """Return the activation at a position of `ACTIVATIONS`, where the position may be traced.
+
+    One compiled program then serves them all, which is what an explorer needs.
+    """
+    branches = [activation.function for activation in ACTIVATIONS.values()]
+    return lambda z: jax.lax.switch(index, branches, z)
+
+
+def slope(name: str, z: Float[Array, "..."] | float) -> Float[Array, "..."]:
+    r"""Exact slope of an activation.
+
+    .. math:: \phi'(z) = \frac{d\phi}{dz}
+
+    Args:
+        name: A key of `ACTIVATIONS`.
+        z: Pre-activations. At the kink of ReLU, z = 0, JAX takes the slope 0.
+
+    Raises:
+        ValueError: If there is no such activation.
+    """
+    phi = function(name)
+    z = jnp.asarray(z, float)
+    return jnp.vectorize(jax.grad(phi))(z)
+
+
+def slope_range(name: str) -> tuple[float, float]:
+    """Return the infimum and the supremum of the slope over all real z.
+
+    Raises:
+        ValueError: If there is no such activation.
+    """
+    return _check.choice("activation", name, ACTIVATIONS).slope_range

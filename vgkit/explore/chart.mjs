@@ -1,0 +1,451 @@
+// The chart of an explorer: an anywidget front-end module, and the same in a page without a kernel.
+// It reads spec, data, names and setting from its model and never computes a gradient.
+
+const MARGIN = { left: 62, right: 16, top: 12, bottom: 46 };
+const ZERO_ROW = 26;
+const MOST_HELD = 3;
+const MARKERS = ["circle", "square", "triangle", "diamond"];
+const COMPARE = {
+  "<": (a, b) => a < b,
+  "<=": (a, b) => a <= b,
+  ">": (a, b) => a > b,
+  ">=": (a, b) => a >= b,
+  "==": (a, b) => a === b,
+};
+
+// ---- words: the same as words.py -------------------------------------------------------------
+
+// JSON has no infinities: they come as words.
+const toNumber = (value) => ({ inf: Infinity, "-inf": -Infinity })[value] ?? Number(value ?? NaN);
+
+function formatNumber(given) {
+  if (given === null || given === undefined) return "–";
+  const value = toNumber(given);
+  if (Number.isNaN(value)) return "not a number";
+  if (!Number.isFinite(value)) return value < 0 ? "-infinite" : "infinite";
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e4) return String(value);
+  if (size >= 1e-3 && size < 1e4) {
+    const digits = Math.max(0, 2 - Math.floor(Math.log10(size)));
+    const text = value.toFixed(digits);
+    return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+  }
+  return value.toExponential(1).replace("e+", "e");
+}
+
+function sentence(rules, names, data) {
+  const first = (name) => toNumber(data[name]?.[0]);
+  const rule = rules.find(({ when = [] }) =>
+    when.every(([name, comparison, threshold]) => COMPARE[comparison](first(name), threshold)),
+  );
+  const fill = (_, name) => names[name] ?? formatNumber(data[name]?.[0]);
+  return rule ? rule.text.replace(/\{(\w+)\}/g, fill) : "";
+}
+
+// ---- elements --------------------------------------------------------------------------------
+
+const escapeText = (text) =>
+  String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
+
+function element(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== false && value !== null) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children);
+  return node;
+}
+
+// ---- scales ----------------------------------------------------------------------------------
+
+const SUPERSCRIPT = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+const powerOfTen = (n) => (n === 0 ? "1" : n === 1 ? "10" : `10${[...String(n)].map((c) => SUPERSCRIPT[c]).join("")}`);
+
+function niceStep(span, most, steps) {
+  const rough = span / most;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return steps.map((step) => step * power).find((step) => step >= rough) ?? 10 * power;
+}
+
+function linearScale([low, high], [from, to], most) {
+  const step = niceStep(high - low, most, [1, 2, 5]);
+  const ticks = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) ticks.push(Number((k * step).toPrecision(12)));
+  return {
+    at: (value) => from + ((value - low) / (high - low)) * (to - from),
+    inside: (value) => value >= low && value <= high,
+    ticks: ticks.map((value) => [value, String(value)]),
+  };
+}
+
+function logScale([low, high], [from, to], most) {
+  const scale = linearScale([low, high], [from, to], most);
+  const step = Math.max(1, niceStep(high - low, most, [1, 2, 5]));
+  const ticks = [];
+  for (let k = Math.ceil(low / step); k * step <= high; k++) ticks.push([10 ** (k * step), powerOfTen(k * step)]);
+  return {
+    at: (value) => scale.at(Math.log10(value)),
+    inside: (value) => scale.inside(Math.log10(value)),
+    ticks,
+  };
+}
+
+// Whole decades around the values; wide ranges end at multiples of five, so that a moving slider
+// does not make the axis tremble.
+function decades(sizes, lines) {
+  if (!sizes.length) return [-1, 1];
+  const logs = sizes.map(Math.log10);
+  let [low, high] = [Math.min(...logs), Math.max(...logs)];
+  for (const { value } of lines) {
+    const line = Math.log10(value);
+    if (line < low && line > low - 2) low = line;
+  }
+  const unit = high - low > 10 ? 5 : 1;
+  low = Math.floor(low / unit - 1e-9) * unit;
+  high = Math.ceil(high / unit + 1e-9) * unit;
+  return high - low < 2 ? [low - 1, high] : [low, high];
+}
+
+function padded(values) {
+  if (!values.length) return [0, 1];
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const pad = 0.05 * (high - low) || 0.5;
+  return [low - pad, high + pad];
+}
+
+// ---- from model to points --------------------------------------------------------------------
+
+const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
+
+// The points of one series: position, value, and the number of the point for the reader.
+function pointsOf(series, spec, data) {
+  const start = spec.x.start ?? 0;
+  const values = data[series.name] ?? [];
+  const across = series.x ? (data[series.x] ?? []) : values.map((_, i) => start + i);
+  return values
+    .map((y, index) => ({ x: across[index], y, index }))
+    .filter(({ x, y }) => x !== null && x !== undefined && y !== null && y !== undefined && y !== "nan");
+}
+
+const isCurve = (series) => Boolean(series.x) && series.kind !== "path";
+
+// Reference curves show where the points lie; only the points themselves are read and tabulated.
+const readable = (spec) => spec.series.filter((series) => !isCurve(series));
+
+function rowsOf(spec, data) {
+  const found = new Set(readable(spec).flatMap((series) => pointsOf(series, spec, data).map(({ index }) => index)));
+  return [...found].sort((a, b) => a - b);
+}
+
+function columnsOf(spec) {
+  return [...(spec.columns ?? []), ...readable(spec).map(({ name, label }) => [name, label])];
+}
+
+// ---- drawing ---------------------------------------------------------------------------------
+
+const round = (value) => Math.round(value * 100) / 100;
+
+function marker(shape, x, y, size, extra = "") {
+  const [cx, cy, r] = [round(x), round(y), size];
+  if (shape === "square") return `<rect x="${cx - r}" y="${cy - r}" width="${2 * r}" height="${2 * r}" ${extra}/>`;
+  if (shape === "triangle") return `<path d="M${cx} ${cy - 1.25 * r}l${1.2 * r} ${2.1 * r}h${-2.4 * r}z" ${extra}/>`;
+  if (shape === "diamond") return `<path d="M${cx} ${cy - 1.3 * r}l${1.3 * r} ${1.3 * r}l${-1.3 * r} ${1.3 * r}l${-1.3 * r} ${-1.3 * r}z" ${extra}/>`;
+  return `<circle cx="${cx}" cy="${cy}" r="${r}" ${extra}/>`;
+}
+
+const shapeOf = (series, number) => (series.marker === undefined ? MARKERS[number % MARKERS.length] : series.marker);
+const colourOf = (number) => `vg-c${(number % 4) + 1}`;
+
+// Everything that depends on the size of the picture: the scales and where a point goes.
+function frameOf(spec, data, held, width, height) {
+  const log = spec.y.scale === "log";
+  const all = [data, ...held.map((one) => one.data)];
+  const points = (series) => all.flatMap((one) => pointsOf(series, spec, one));
+  const curves = spec.series.filter(isCurve);
+  const scaled = log || !curves.length ? spec.series : curves;
+  const values = scaled.flatMap((series) => points(series).map(({ y }) => y).filter(isNumber));
+  const across = spec.series.flatMap((series) => points(series).map(({ x }) => x).filter(isNumber));
+  const bases = spec.series.filter(({ kind }) => kind === "bars").map(({ base = 0 }) => base);
+  const zeros = log && values.includes(0);
+  const bottom = height - MARGIN.bottom - (zeros ? ZERO_ROW : 0);
+  const sizes = [...values, ...bases].map(Math.abs).filter((value) => value > 0);
+  const lines = spec.lines ?? [];
+  const yDomain = spec.y.domain ?? (log ? decades(sizes, lines) : padded([...values, ...bases]));
+  const most = Math.max(3, Math.floor((bottom - MARGIN.top) / 42));
+  const y = (log ? logScale : linearScale)(yDomain, [bottom, MARGIN.top], most);
+  const bars = bases.length > 0;
+  const [first, last] = [Math.min(...across), Math.max(...across)];
+  const edge = bars ? 0.6 : Math.max(0.4, 0.03 * (last - first));
+  const xDomain = spec.x.domain ?? (across.length ? [first - edge, last + edge] : [0, 1]);
+  const x = linearScale(xDomain, [MARGIN.left, width - MARGIN.right], Math.max(3, Math.floor(width / 90)));
+  if (!spec.x.domain) x.ticks = x.ticks.filter(([value]) => Number.isInteger(value) && value >= first && value <= last);
+  const place = (point) => {
+    const size = log ? Math.abs(point.y) : point.y;
+    if (log && size === 0) return { x: x.at(point.x), y: height - MARGIN.bottom - ZERO_ROW / 2, zero: true };
+    const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+    const at = isNumber(size) ? y.at(size) : MARGIN.top - 1;
+    const left = isNumber(point.x) ? x.at(point.x) : point.x === "-inf" ? MARGIN.left - 1 : width - MARGIN.right + 1;
+    const [cx, cy] = [clamp(left, MARGIN.left, width - MARGIN.right), clamp(at, MARGIN.top, bottom)];
+    return { x: cx, y: cy, outside: Math.abs(cx - left) > 0.5 || Math.abs(cy - at) > 0.5, negative: log && point.y < 0 };
+  };
+  return { x, y, width, height, bottom, zeros, place, lines };
+}
+
+function drawAxes(spec, { x, y, width, height, bottom, zeros, lines }) {
+  const [left, right] = [MARGIN.left, width - MARGIN.right];
+  const parts = [];
+  for (const [value, label] of y.ticks) {
+    const at = round(y.at(value));
+    parts.push(`<path class="vg-gridline" d="M${left} ${at}H${right}"/><text class="vg-tick" x="${left - 8}" y="${at}" dy="0.32em" text-anchor="end">${label}</text>`);
+  }
+  const axis = height - MARGIN.bottom;
+  for (const [value, label] of x.ticks) {
+    const at = round(x.at(value));
+    parts.push(`<path class="vg-axis" d="M${at} ${axis}v5"/><text class="vg-tick" x="${at}" y="${axis + 18}" text-anchor="middle">${label}</text>`);
+  }
+  if (zeros) {
+    const at = axis - ZERO_ROW / 2;
+    parts.push(`<path class="vg-axis" d="M${left} ${bottom}H${right}" stroke-dasharray="1 3"/><text class="vg-tick" x="${left - 8}" y="${at}" dy="0.32em" text-anchor="end">exactly 0</text>`);
+  }
+  for (const { value, label } of lines) {
+    if (!y.inside(value)) continue;
+    const at = round(y.at(value));
+    parts.push(`<path class="vg-reference" d="M${left} ${at}H${right}"/><text class="vg-note" x="${right}" y="${at - 5}" text-anchor="end">${escapeText(label)}</text>`);
+  }
+  parts.push(`<path class="vg-axis" d="M${left} ${MARGIN.top}V${axis}H${right}"/>`);
+  parts.push(`<text class="vg-label" x="${(left + right) / 2}" y="${height - 6}" text-anchor="middle">${escapeText(spec.x.label)}</text>`);
+  parts.push(`<text class="vg-label" transform="translate(13 ${(MARGIN.top + bottom) / 2}) rotate(-90)" text-anchor="middle">${escapeText(spec.y.label)}</text>`);
+  return parts.join("");
+}
+
+// A point off the picture becomes an arrow at its edge, so that nothing is left out in silence.
+function drawPoint(shape, place, size, hollow) {
+  if (place.outside) return `<path class="vg-off" d="M${round(place.x)} ${round(place.y)}m-5 3l5 -6l5 6z"/>`;
+  return marker(shape, place.x, place.y, size, hollow || place.negative || place.zero ? 'class="vg-hollow"' : "");
+}
+
+function drawBars(series, number, points, frame) {
+  const base = frame.y.at(series.base ?? 0);
+  const half = Math.min(16, 0.32 * Math.abs(frame.x.at(1) - frame.x.at(0)));
+  return points
+    .map((point) => {
+      const place = frame.place(point);
+      const to = place.zero ? frame.bottom : place.y;
+      const style = place.negative ? "vg-bar vg-negative" : "vg-bar";
+      const bar = `<rect class="${style}" x="${round(place.x - half)}" width="${round(2 * half)}" y="${round(Math.min(base, to))}" height="${round(Math.max(1, Math.abs(to - base)))}"/>`;
+      return place.zero ? bar + marker("square", place.x, place.y, 4, 'class="vg-hollow"') : bar;
+    })
+    .join("");
+}
+
+function drawLine(series, number, points, frame) {
+  const places = points.map(frame.place);
+  const shape = shapeOf(series, number);
+  const runs = places.map(({ x, y, zero }, i) => `${i === 0 || zero || places[i - 1].zero ? "M" : "L"}${round(x)} ${round(y)}`);
+  const line = `<path class="vg-line${series.dash ? " vg-dash" : ""}" d="${runs.join("")}"/>`;
+  const size = places.length > 40 ? 2.6 : 3.6;
+  return line + (shape ? places.map((place) => drawPoint(shape, place, size)).join("") : "");
+}
+
+function drawPath(series, number, points, frame) {
+  const places = points.map(frame.place);
+  const line = `<path class="vg-line vg-thin" d="${places.map(({ x, y }, i) => `${i ? "L" : "M"}${round(x)} ${round(y)}`).join("")}"/>`;
+  const last = places.length - 1;
+  const dots = places.map((place, i) => drawPoint(i === 0 ? "diamond" : "circle", place, i === 0 || i === last ? 6 : 3.2, i === 0));
+  const note = (i, text) => {
+    const anchor = places[i].x > frame.width - 90 ? "end" : "start";
+    return `<text class="vg-note" x="${round(places[i].x + (anchor === "end" ? -9 : 9))}" y="${round(places[i].y - 9)}" text-anchor="${anchor}">${text}</text>`;
+  };
+  const near = last > 0 && Math.hypot(places[0].x - places[last].x, places[0].y - places[last].y) < 30;
+  return line + dots.join("") + (last < 0 ? "" : note(0, near ? "start and end" : "start") + (near || !last ? "" : note(last, "end")));
+}
+
+const DRAW = { bars: drawBars, path: drawPath, line: drawLine };
+
+function drawSeries(spec, data, frame, heldNumber = null) {
+  return spec.series
+    .map((series, number) => {
+      if (heldNumber !== null && series.hold === false) return "";
+      const points = pointsOf(series, spec, data);
+      if (!points.length) return "";
+      const drawn = (heldNumber === null ? (DRAW[series.kind] ?? drawLine) : drawLine)(series, number, points, frame);
+      const end = frame.place(points[points.length - 1]);
+      const tag = heldNumber === null ? "" : `<text class="vg-note" x="${round(end.x + 6)}" y="${round(end.y + 4)}">${heldNumber + 1}</text>`;
+      return `<g class="${colourOf(number)}${heldNumber === null ? "" : " vg-held"}">${drawn}${tag}</g>`;
+    })
+    .join("");
+}
+
+function legend(spec, held, anyNegative) {
+  const swatch = (series, number) => {
+    const shape = shapeOf(series, number);
+    const sign =
+      series.kind === "bars"
+        ? '<rect class="vg-bar" x="6" y="3" width="16" height="12"/>'
+        : `<path class="vg-line${series.dash ? " vg-dash" : ""}" d="M1 9H27"/>${shape ? marker(shape, 14, 9, 3.6) : ""}`;
+    return `<svg class="${colourOf(number)}" width="28" height="18" aria-hidden="true">${sign}</svg>`;
+  };
+  const items = spec.series.map((series, number) => `<li>${swatch(series, number)}${escapeText(series.label)}</li>`);
+  if (anyNegative) items.push("<li>hollow: negative, drawn by its size</li>");
+  held.forEach(({ setting }, i) => items.push(`<li class="vg-held-name"><b>${i + 1}</b> held: ${escapeText(setting)}</li>`));
+  return items.join("");
+}
+
+function table(spec, data, setting) {
+  const columns = columnsOf(spec);
+  const start = spec.x.start ?? 0;
+  const head = [spec.x.name, ...columns.map(([, label]) => label)].map((text) => `<th scope="col">${escapeText(text)}</th>`);
+  const rows = rowsOf(spec, data).map((index) => {
+    const cells = columns.map(([name]) => {
+      const value = data[name]?.[index];
+      return `<td data-value="${value ?? ""}">${formatNumber(value)}</td>`;
+    });
+    return `<tr><th scope="row">${start + index}</th>${cells.join("")}</tr>`;
+  });
+  return `<table><caption>${escapeText(setting)}</caption><thead><tr>${head.join("")}</tr></thead><tbody>${rows.join("")}</tbody></table>`;
+}
+
+// ---- the chart -------------------------------------------------------------------------------
+
+function render({ model, el }) {
+  const spec = model.get("spec");
+  const summary = element("p", { class: "vg-summary" });
+  const spoken = element("p", { class: "vg-spoken", role: "status", "aria-live": "polite" });
+  const names = element("ul", { class: "vg-legend" });
+  const picture = element("div", { class: "vg-picture" });
+  const reader = element("div", {
+    class: "vg-reader", role: "slider", tabindex: "0", "aria-label": `Read the chart by ${spec.x.name}`,
+  }, picture);
+  const readout = element("p", { class: "vg-readout", "aria-hidden": "true" });
+  const hold = element("button", { type: "button", class: "vg-button vg-hold" }, "Hold this curve");
+  const clear = element("button", { type: "button", class: "vg-button vg-clear", disabled: true }, "Clear held");
+  const values = element("div", { class: "vg-values", tabindex: "0", role: "region", "aria-label": "Data table" });
+  const details = element("details", { class: "vg-table" }, element("summary", {}, "Data as a table"), values);
+  const root = element("div", { class: "vg-chart" }, summary, spoken, names, reader, readout,
+    element("div", { class: "vg-actions" }, hold, clear), details);
+  el.append(root);
+
+  let held = [];
+  let frame = null;
+  let cursor = null;
+  let announcement = 0;
+
+  const describe = (index) => {
+    const data = model.get("data");
+    const parts = columnsOf(spec).map(([name, label]) => `${label} ${formatNumber(data[name]?.[index])}`);
+    return `${spec.x.name} ${(spec.x.start ?? 0) + index}: ${parts.join(", ")}`;
+  };
+
+  // Where the reader stands on the picture: the first series that has this point.
+  const positionOf = (index) => {
+    const data = model.get("data");
+    for (const series of readable(spec)) {
+      const point = pointsOf(series, spec, data).find((one) => one.index === index);
+      if (point) return frame.place(point).x;
+    }
+    return null;
+  };
+
+  function showCursor() {
+    const rows = rowsOf(spec, model.get("data"));
+    if (cursor !== null && !rows.includes(cursor)) cursor = rows.length ? rows[rows.length - 1] : null;
+    const now = cursor ?? rows[0] ?? 0;
+    const start = spec.x.start ?? 0;
+    reader.setAttribute("aria-valuemin", start + (rows[0] ?? 0));
+    reader.setAttribute("aria-valuemax", start + (rows[rows.length - 1] ?? 0));
+    reader.setAttribute("aria-valuenow", start + now);
+    reader.setAttribute("aria-valuetext", rows.length ? describe(now) : "no data");
+    readout.textContent = cursor === null ? "Point at the chart, or focus it and press the arrow keys, to read values." : describe(cursor);
+    const line = picture.querySelector(".vg-cursor");
+    const at = cursor === null || !frame ? null : positionOf(cursor);
+    if (line) line.setAttribute("d", at === null ? "" : `M${round(at)} ${MARGIN.top}V${frame.height - MARGIN.bottom}`);
+  }
+
+  function draw() {
+    const [data, setting] = [model.get("data"), model.get("setting")];
+    const width = Math.max(260, root.clientWidth);
+    const height = width < 480 ? 290 : 350;
+    if (!rowsOf(spec, data).length) {
+      frame = null;
+      picture.innerHTML = "";
+      summary.textContent = "Nothing to draw: the computation returned no numbers for this setting.";
+    } else {
+      frame = frameOf(spec, data, held, width, height);
+      const lines = held.map((one, i) => drawSeries(spec, one.data, frame, i)).join("");
+      picture.innerHTML =
+        `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" aria-hidden="true">` +
+        `${drawAxes(spec, frame)}${lines}${drawSeries(spec, data, frame)}<path class="vg-cursor"/></svg>`;
+      summary.textContent = sentence(spec.summary ?? [], model.get("names"), data);
+    }
+    const negative = spec.y.scale === "log" && readable(spec).some(({ name }) => (data[name] ?? []).some((value) => value < 0));
+    names.innerHTML = legend(spec, held, negative);
+    showCursor();
+    if (details.open) values.innerHTML = table(spec, data, setting);
+    root.dataset.setting = setting;
+    // Speak once the reader's hand rests, not at every step of a drag.
+    clearTimeout(announcement);
+    announcement = setTimeout(() => {
+      if (spoken.textContent !== summary.textContent) spoken.textContent = summary.textContent;
+    }, 400);
+  }
+
+  function moveCursor(event) {
+    const rows = rowsOf(spec, model.get("data"));
+    if (!rows.length) return;
+    const last = rows.length - 1;
+    const at = cursor === null ? -1 : rows.indexOf(cursor);
+    const target = {
+      ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1,
+      PageDown: at - 5, PageUp: at + 5, Home: 0, End: last,
+    }[event.key];
+    if (event.key === "Escape") cursor = null;
+    else if (target === undefined) return;
+    else cursor = rows[Math.min(Math.max(target, 0), last)];
+    event.preventDefault();
+    event.stopPropagation(); // JupyterLab moves between cells with the same keys
+    showCursor();
+  }
+
+  function pointAt(event) {
+    if (!frame) return;
+    const box = picture.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * frame.width;
+    const distance = (index) => Math.abs((positionOf(index) ?? Infinity) - x);
+    cursor = rowsOf(spec, model.get("data")).reduce((best, index) => (distance(index) < distance(best) ? index : best));
+    showCursor();
+  }
+
+  hold.addEventListener("click", () => {
+    const [data, setting] = [model.get("data"), model.get("setting")];
+    held = [...held.filter((one) => one.setting !== setting), { data, setting }].slice(-MOST_HELD);
+    clear.disabled = false;
+    draw();
+  });
+  clear.addEventListener("click", () => {
+    held = [];
+    clear.disabled = true;
+    hold.focus(); // a disabled button can't keep the focus
+    draw();
+  });
+  reader.addEventListener("keydown", moveCursor);
+  picture.addEventListener("pointermove", pointAt);
+  picture.addEventListener("pointerdown", pointAt);
+  picture.addEventListener("pointerleave", () => {
+    if (document.activeElement !== reader) cursor = null;
+    showCursor();
+  });
+  details.addEventListener("toggle", draw);
+  const resized = new ResizeObserver(() => {
+    if (!frame || Math.abs(root.clientWidth - frame.width) > 1) draw();
+  });
+  resized.observe(root);
+  model.on("change:data", draw);
+  draw();
+  return () => {
+    clearTimeout(announcement);
+    resized.disconnect();
+    model.off("change:data", draw);
+  };
+}
+
+export default { render };

@@ -1,0 +1,104 @@
+"""Descriptions of charts, for `Explorer`: what is drawn, on which axes, and how it is summed up."""
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import jax.numpy as jnp
+
+FORMAT_LINES = [
+    {
+        "value": float(jnp.finfo(jnp.float16).smallest_subnormal),
+        "label": "float16: smallest number",
+    },
+    {
+        "value": float(jnp.finfo(jnp.float32).tiny),
+        "label": "float32, bfloat16: smallest normal number",
+    },
+]
+"""Where number formats end. JAX on the CPU turns float32 numbers below the last line into 0."""
+
+
+def series(name: str, label: str, kind: str = "line", **style: Any) -> dict[str, Any]:
+    """One named array of the results, drawn.
+
+    Args:
+        name: Name of the array.
+        label: What the legend calls it.
+        kind: "line", "path" (steps in order) or "bars".
+        style: `x`, the name of another array to draw it over; `marker`, None for a line without;
+            `dash`, True for a dashed line; `base`, where bars start; `hold`, False for a curve
+            that is not kept for comparison.
+    """
+    return {"name": name, "label": label, "kind": kind, **style}
+
+
+def chart(
+    drawn: Sequence[dict[str, Any]],
+    *,
+    x: dict[str, Any],
+    y: dict[str, Any],
+    summary: Sequence[tuple[str, str]],
+    lines: Sequence[dict[str, Any]] = (),
+    columns: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """A chart of several series on common axes.
+
+    Args:
+        drawn: What to draw, from `series`.
+        x: Label, "name" (what one point is called), "start" (number of the first point), and maybe
+            "scale" ("linear", "log") and "domain".
+        y: Label, and maybe "scale" and "domain".
+        summary: Pairs of a condition, such as "ratio < 0.01", and a sentence. The first whose
+            condition holds is shown; the empty condition always holds. A name stands for the first
+            number of that array, and in the sentence, in braces, also for a control.
+        lines: Horizontal lines for reference, each a value and a label.
+        columns: Headings of further arrays for the table, by name.
+
+    Raises:
+        ValueError: If a condition can't be read.
+    """
+    return {
+        "x": x,
+        "y": y,
+        "series": list(drawn),
+        "lines": list(lines),
+        "columns": [list(column) for column in columns.items()],
+        "summary": [{**_when(condition), "text": text} for condition, text in summary],
+    }
+
+
+def _when(condition: str) -> dict[str, Any]:
+    if not condition:
+        return {}
+    match = re.fullmatch(r"(\w+) (<|<=|>|>=|==) (\S+)", condition)
+    if not match:
+        raise ValueError(f"summary must have conditions like 'ratio < 0.01'; got {condition!r}")
+    return {"when": [[match[1], match[2], float(match[3])]]}
+
+
+def signals() -> dict[str, Any]:
+    """A chart of a network's signals per layer, on a logarithmic axis with the formats' ends.
+
+    The results must hold "error_signal", "weight_gradient" and "bound" per layer, and "ratio", the
+    first layer's error signal over that of the last hidden layer.
+    """
+    return chart(
+        [
+            series("error_signal", "Error signal dL/dz"),
+            series("weight_gradient", "Weight gradient dL/dW"),
+            series("bound", "Bound on the error signal", marker=None, dash=True),
+        ],
+        x={"label": "Layer (1 is nearest the input)", "name": "layer", "start": 1},
+        y={"label": "RMS over units and examples", "scale": "log"},
+        lines=FORMAT_LINES,
+        summary=[
+            ("error_signal == 0", "Layer 1's error signal is exactly 0: no path is left."),
+            ("ratio < 0.01", "It vanishes: layer 1 gets {ratio} of the last hidden layer's error "
+             "signal."),
+            ("ratio > 100", "It explodes: layer 1 gets {ratio} times the last hidden layer's error "
+             "signal."),
+            ("", "It passes: layer 1 gets {ratio} times the last hidden layer's error signal."),
+        ],
+    )  # fmt: skip

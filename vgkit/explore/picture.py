@@ -1,0 +1,65 @@
+"""The chart as a matplotlib picture: for PDF, for pages without scripts, for notebooks not run."""
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#8a4f7d")
+MARKERS = "os^D"
+
+
+def png(figure: Figure) -> str:
+    """A figure as base64 text of a PNG, and the figure closed."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    plt.close(figure)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def draw(spec: Mapping[str, Any], data: Mapping[str, np.ndarray], setting: str) -> Figure:
+    """The picture of a chart at one setting."""
+    figure, axes = plt.subplots(figsize=(7, 3.8), layout="constrained")
+    for index, series in enumerate(spec["series"]):
+        _draw_series(axes, index, series, spec, data)
+    for scale, name in ((axes.set_xscale, "x"), (axes.set_yscale, "y")):
+        scale(spec[name].get("scale", "linear"))
+    for limits, name in ((axes.set_xlim, "x"), (axes.set_ylim, "y")):
+        if spec[name].get("domain"):
+            limits(*spec[name]["domain"])
+    low, high = axes.get_ylim()
+    for line in spec.get("lines", []):
+        if low < line["value"] < high:
+            axes.axhline(line["value"], color="0.5", linestyle=":", linewidth=1)
+            axes.annotate(line["label"], (1, line["value"]), xycoords=("axes fraction", "data"),
+                          ha="right", va="bottom", fontsize=8, color="0.35")  # fmt: skip
+    axes.set(xlabel=spec["x"]["label"], ylabel=spec["y"]["label"])
+    axes.set_title(setting, fontsize=9)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def _draw_series(
+    axes: Axes,
+    index: int,
+    series: Mapping[str, Any],
+    spec: Mapping[str, Any],
+    data: Mapping[str, np.ndarray],
+) -> None:
+    y = np.asarray(data[series["name"]], float)
+    start = spec["x"].get("start", 0)
+    x = np.asarray(data[series["x"]]) if "x" in series else start + np.arange(len(y))
+    if spec["y"].get("scale") == "log":
+        y = np.where(y == 0, np.nan, np.abs(y))
+    style = {"color": COLOURS[index % len(COLOURS)], "label": series["label"]}
+    if series.get("kind") == "bars":
+        base = series.get("base", 0)
+        axes.bar(x, y - base, bottom=base, width=0.6, alpha=0.8, **style)
+    else:
+        marker = MARKERS[index % len(MARKERS)] if series.get("marker", True) else None
+        axes.plot(x, y, linestyle="--" if series.get("dash") else "-", marker=marker, ms=4, **style)

@@ -1,0 +1,52 @@
+"""Figures from arrays, for matplotlib: every function draws on the axes given and returns them."""
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+
+COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#8a4f7d")
+"""Told apart by readers with any common colour blindness, and in print."""
+
+
+def spread(
+    axes: Axes,
+    x: Float[np.ndarray, " points"],
+    values: Float[np.ndarray, "repetitions points"],
+    label: str,
+    colour: int = 0,
+    marker: str | None = None,
+) -> Axes:
+    """Draw the median over repetitions as a line, and the range from least to largest as a band.
+
+    Args:
+        axes: Where to draw.
+        x: Positions of the points.
+        values: One row for each repetition, such as each seed.
+        label: Name in the legend.
+        colour: Which of `COLOURS`.
+        marker: Marker of the points, none if left out.
+    """
+    values = np.asarray(values)
+    colour = COLOURS[colour]
+    axes.plot(x, np.median(values, axis=0), color=colour, label=label, marker=marker, markersize=4)
+    axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, lw=0)
+    return axes
+
+
+def layers(
+    axes: Axes, norms: Float[np.ndarray, "repetitions layers"], label: str, colour: int = 0
+) -> Axes:
+    """Draw the size of a signal at every layer on a logarithmic axis, over repetitions.
+
+    Args:
+        axes: Where to draw.
+        norms: One row for each repetition; layers from 1 at the input.
+        label: Name in the legend.
+        colour: Which of `COLOURS`.
+    """
+    norms = np.asarray(norms)
+    spread(axes, 1 + np.arange(norms.shape[1]), norms, label, colour, marker="os^D"[colour])
+    axes.set_yscale("log")
+    axes.set_xlabel("layer (1 is nearest the input)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    return axes
