@@ -114,6 +114,7 @@ class Launch(SphinxDirective):
     """A link that opens the book in Binder, where its repository is known; else what to do."""
 
     def run(self) -> list[nodes.Node]:
+        """The paragraph that stands for the directive."""
         name, branch = repository(self.config)
         if not name:
             parsed, _ = self.state.inline_text(LOCALLY, self.lineno)

@@ -32,7 +32,9 @@ def test_every_activation_has_an_oracle():
 @pytest.mark.parametrize("name", NUMPY)
 def test_function_agrees_with_numpy(name):
     # GELU through erfc, SiLU and ELU lose a few bits where they cancel: 1e-12 of the largest value.
-    np.testing.assert_allclose(activations.function(name)(jnp.asarray(Z)), NUMPY[name](Z), rtol=0, atol=3e-12)
+    np.testing.assert_allclose(
+        activations.function(name)(jnp.asarray(Z)), NUMPY[name](Z), rtol=0, atol=3e-12
+    )
 
 
 @pytest.mark.parametrize("name", NUMPY)

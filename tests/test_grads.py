@@ -217,7 +217,7 @@ def test_bound_by_hand():
 @pytest.mark.parametrize("skip", [False, True])
 def test_jacobians_chain_to_the_error_signals(skip):
     net = nets.mlp(KEY, (6, 6, 6, 6, 4), "he_normal")
-    x, y = batch("mean_squared_error", examples=1)
+    x, _y = batch("mean_squared_error", examples=1)
     matrices = grads.jacobians(net, x[0], "tanh", skip=skip)
     h, expected = np.asarray(x[0]), []
     for layer in net[:-1]:

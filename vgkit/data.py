@@ -1,4 +1,4 @@
-"""Data that comes with the package: handwritten digits, and a synthetic task with a known answer."""
+"""Data that comes with the package: handwritten digits, and a synthetic task."""
 
 from importlib import resources
 from typing import NamedTuple

@@ -207,15 +207,22 @@ function drawAxes(spec, { x, y, width, height, bottom, zeros, lines }) {
     const at = axis - ZERO_ROW / 2;
     parts.push(`<path class="vg-axis" d="M${left} ${bottom}H${right}" stroke-dasharray="1 3"/><text class="vg-tick" x="${left - 8}" y="${at}" dy="0.32em" text-anchor="end">exactly 0</text>`);
   }
-  for (const { value, label } of lines) {
+  for (const { value } of lines) {
     if (!y.inside(value)) continue;
     const at = round(y.at(value));
-    parts.push(`<path class="vg-reference" d="M${left} ${at}H${right}"/><text class="vg-note" x="${right}" y="${at - 5}" text-anchor="end">${escapeText(label)}</text>`);
+    parts.push(`<path class="vg-reference" d="M${left} ${at}H${right}"/>`);
   }
   parts.push(`<path class="vg-axis" d="M${left} ${MARGIN.top}V${axis}H${right}"/>`);
   parts.push(`<text class="vg-label" x="${(left + right) / 2}" y="${height - 6}" text-anchor="middle">${escapeText(spec.x.label)}</text>`);
   parts.push(`<text class="vg-label" transform="translate(13 ${(MARGIN.top + bottom) / 2}) rotate(-90)" text-anchor="middle">${escapeText(spec.y.label)}</text>`);
   return parts.join("");
+}
+
+// Names of the reference lines, drawn last so that no curve hides them.
+function drawNotes({ y, width, lines }) {
+  const note = ({ value, label }) =>
+    `<text class="vg-note" x="${width - MARGIN.right}" y="${round(y.at(value) - 5)}" text-anchor="end">${escapeText(label)}</text>`;
+  return lines.filter(({ value }) => y.inside(value)).map(note).join("");
 }
 
 // A point off the picture becomes an arrow at its edge, so that nothing is left out in silence.
@@ -374,7 +381,7 @@ function render({ model, el }) {
       const lines = held.map((one, i) => drawSeries(spec, one.data, frame, i)).join("");
       picture.innerHTML =
         `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" aria-hidden="true">` +
-        `${drawAxes(spec, frame)}${lines}${drawSeries(spec, data, frame)}<path class="vg-cursor"/></svg>`;
+        `${drawAxes(spec, frame)}${lines}${drawSeries(spec, data, frame)}${drawNotes(frame)}<path class="vg-cursor"/></svg>`;
       summary.textContent = sentence(spec.summary ?? [], model.get("names"), data);
     }
     const negative = spec.y.scale === "log" && readable(spec).some(({ name }) => (data[name] ?? []).some((value) => value < 0));

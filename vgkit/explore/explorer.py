@@ -137,6 +137,10 @@ class Explorer:
         """What the chart shows, in one sentence."""
         return words.sentence(self.chart.get("summary", []), self.names(), self.at())
 
+    def png(self) -> str:
+        """The chart now as a picture: base64 text of a PNG."""
+        return picture.png(picture.draw(self.chart, self.at(), self.setting()))
+
     @cached_property
     def widget(self) -> ipywidgets.VBox:
         """The live face: the controls above the chart."""
@@ -168,11 +172,10 @@ class Explorer:
 
     def html(self, static: bool = True) -> str:
         """The page's face: picture and sentence and, if static, controls, grid and scripts."""
-        figure = picture.draw(self.chart, self.at(), self.setting())
         alt = html.escape(f"{self.title}. {self.sentence()}")
         fallback = (
             f'<div class="vg-fallback"><img alt="{alt}" '
-            f'src="data:image/png;base64,{picture.png(figure)}"></div>'
+            f'src="data:image/png;base64,{self.png()}"></div>'
         )
         if not static:
             return f'<div class="vg-explorer">{fallback}</div>'
@@ -215,11 +218,10 @@ class Explorer:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         del include, exclude
         static = os.environ.get(STATIC) == "1"
-        figure = picture.draw(self.chart, self.at(), self.setting())
         bundle = {
             "text/plain": f"{self.title}: {self.sentence()}",
             "text/html": self.html(static),
-            "image/png": picture.png(figure),
+            "image/png": self.png(),
         }
         return bundle if static else {**self.widget._repr_mimebundle_(), **bundle}
 

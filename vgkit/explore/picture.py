@@ -9,17 +9,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#8a4f7d")
 MARKERS = "os^D"
 
 
 def png(figure: Figure) -> str:
-    """A figure as base64 text of a PNG, and the figure closed."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
+    """A figure as base64 text of a small PNG, and the figure closed."""
+    full, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(full, format="png", dpi=80)
     plt.close(figure)
-    return base64.b64encode(buffer.getvalue()).decode()
+    Image.open(full).convert("RGB").quantize(16).save(small, format="png", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()
 
 
 def draw(spec: Mapping[str, Any], data: Mapping[str, np.ndarray], setting: str) -> Figure:

@@ -18,7 +18,7 @@ _COMPARE = {
 def number(value: float | None) -> str:
     """Write a number for reading: three figures, or one decimal and a power of ten."""
     if value is None:
-        return "–"
+        return "\N{EN DASH}"
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else "infinite" if value > 0 else "-infinite"
     size = abs(value)

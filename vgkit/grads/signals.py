@@ -1,19 +1,13 @@
-"""Exact gradients, layer by layer: weight gradients, error signals, layer Jacobians.
-
-Two signals are kept apart. The **error signal** of a layer, delta_l = dL/dz_l, is what travels
-backward. The **weight gradient**, dL/dW_l = delta_l h_(l-1)^T, is what moves the weights. They can
-differ by many orders of magnitude. Layers count from 1 at the input; arrays are ordered likewise.
-"""
+"""Weight gradients and error signals of every layer, and numbers that sum them up."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Shaped
 
-from vgkit import _check, activations, nets
+from vgkit import _check, nets
 
 Loss = Callable[[Float[Array, " outputs"], Array], Float[Array, ""]]
 
@@ -42,7 +36,7 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def _prepare(
+def prepare(
     weights: Sequence[Array], outputs: int, x: Array, y: Array, loss: str | Loss
 ) -> tuple[Array, Array, Loss]:
     """Check a batch against the network that it is for."""
@@ -93,7 +87,7 @@ def weight_gradients(
         ValueError: If an argument is unknown, empty, not finite, of the wrong shape, or a label is
             out of range.
     """
-    x, y, loss = _prepare([layer.w for layer in net], len(net[-1].b), x, y, loss)
+    x, y, loss = prepare([layer.w for layer in net], len(net[-1].b), x, y, loss)
 
     def mean_loss(net: nets.MLP) -> Array:
         outputs = jax.vmap(lambda x: nets.forward(net, x, activation, skip=skip))(x)
@@ -132,7 +126,7 @@ def error_signals(
     Raises:
         ValueError: As for `weight_gradients`.
     """
-    x, y, loss = _prepare([layer.w for layer in net], len(net[-1].b), x, y, loss)
+    x, y, loss = prepare([layer.w for layer in net], len(net[-1].b), x, y, loss)
 
     def one_loss(probes: list[Array], x: Array, y: Array) -> Array:
         return loss(nets.forward(net, x, activation, skip=skip, probes=probes), y)
@@ -229,150 +223,3 @@ def decades_per_layer(norms: Float[Array, " layers"]) -> Float[Array, ""]:
         _check.positive("norms", norms)
     layer = jnp.arange(len(norms)) - (len(norms) - 1) / 2
     return jnp.sum(layer * jnp.log10(norms)) / jnp.sum(layer**2)
-
-
-def jacobians(
-    net: nets.MLP, x: Float[Array, " fan_in"], activation: str = "tanh", *, skip: bool = False
-) -> list[Float[Array, "_fan_out _fan_in"]]:
-    r"""Jacobian of every hidden layer at one example, by forward-mode differentiation.
-
-    .. math:: J_\ell = \frac{\partial h_\ell}{\partial h_{\ell-1}}
-              = \mathrm{diag}(\phi'(z_\ell))\, W_\ell \ (+\, I \text{ with a skip})
-
-    Returns:
-        One matrix for each hidden layer, input side first. The gradient with respect to h_(l-1) is
-        J_l transposed times that with respect to h_l.
-
-    Raises:
-        ValueError: If the activation is unknown, or `x` does not fit or is not finite.
-    """
-    phi = activations.function(activation)
-    _check.shape("x", x, (net[0].w.shape[1],))
-    _check.finite("x", [x])
-    _check.finite("net", [layer.w for layer in net])
-    found, h = [], x
-    for layer in net[:-1]:
-        found.append(jax.jacfwd(lambda h, layer=layer: nets.dense(layer, h, phi, skip))(h))
-        h = nets.dense(layer, h, phi, skip)
-    return found
-
-
-def singular_values(
-    matrices: Sequence[Float[Array, "_fan_out _fan_in"]],
-) -> list[Float[Array, " _rank"]]:
-    """Singular values of every matrix, largest first."""
-    return [jnp.linalg.svd(matrix, compute_uv=False) for matrix in matrices]
-
-
-def product_spectrum(
-    jacobians: Sequence[Float[Array, "_fan_out _fan_in"]],
-) -> Float[Array, " rank"]:
-    r"""Singular values of the product of layer Jacobians, largest first.
-
-    .. math:: \mathrm{svd}(J_{L-1} \cdots J_2 J_1)
-
-    The largest is the most that a signal's norm can change on its way through all the layers.
-    Values below the largest times the format's precision (2e-16 in float64) are rounding noise.
-
-    Raises:
-        ValueError: If there is no matrix, or neighbours do not fit together.
-    """
-    if not len(jacobians):
-        raise ValueError("jacobians must hold at least one matrix; got none")
-    product = jacobians[0]
-    for number, matrix in enumerate(jacobians[1:], start=2):
-        _check.shape(f"jacobian {number}", matrix, (None, product.shape[0]))
-        product = matrix @ product
-    return jnp.linalg.svd(product, compute_uv=False)
-
-
-class Profile(NamedTuple):
-    """What one network's gradients look like, layer by layer.
-
-    Attributes:
-        error_signal: RMS of the error signal over units and examples, loss per pre-activation.
-        weight_gradient: RMS of the gradient of the mean loss over a layer's weights.
-        readout_signal: RMS of dL/dh of the last hidden layer: what the output layer sends back.
-
-    The first two have one number for each stacked layer; layers beyond the depth hold NaN.
-    """
-
-    error_signal: Float[Array, " layers"]
-    weight_gradient: Float[Array, " layers"]
-    readout_signal: Float[Array, ""]
-
-
-def profile(
-    stacked: nets.Stack,
-    x: Float[Array, "batch width"],
-    y: Shaped[Array, "batch ..."],
-    loss: str | Loss,
-    phi: activations.Function,
-    depth: int | Int[Array, ""],
-    *,
-    skip: bool | Array = False,
-) -> Profile:
-    """Error signal and weight gradient of every hidden layer of the net cut off at `depth`.
-
-    The same numbers as `error_signals` and `weight_gradients` give for `nets.unstack(stacked,
-    depth)`, from one backward pass. `depth`, `skip` and the choice of `phi` may be traced, so that
-    one compilation serves all.
-
-    Raises:
-        ValueError: As for `weight_gradients`.
-    """
-    weights = [stacked.hidden.w, stacked.output.w]
-    x, y, loss = _prepare(weights, stacked.output.b.shape[-1], x, y, loss)
-
-    def mean_loss(w: Array, probes: Array, top: Array) -> Array:
-        net = stacked._replace(hidden=stacked.hidden._replace(w=w))
-
-        def one_loss(x: Array, y: Array, probes: Array, top: Array) -> Array:
-            h = nets.hidden_stack(net, x, phi, depth, skip=skip, probes=probes) + top
-            return loss(net.output.w @ h + net.output.b, y)
-
-        return jnp.mean(jax.vmap(one_loss)(x, y, probes, top))
-
-    probes = jnp.zeros((len(x), *stacked.hidden.b.shape))
-    by_weight, by_probe, by_top = jax.grad(mean_loss, (0, 1, 2))(
-        stacked.hidden.w, probes, probes[:, 0]
-    )
-    missing = jnp.where(jnp.arange(probes.shape[1]) < depth, 0.0, jnp.nan)
-    return Profile(
-        error_signal=jax.vmap(rms, 1)(by_probe) * len(x) + missing,
-        weight_gradient=jax.vmap(rms)(by_weight) + missing,
-        readout_signal=rms(by_top) * len(x),
-    )
-
-
-def error_bound(
-    readout_signal: Float[Array, ""],
-    spectral_norms: Float[Array, " layers"],
-    slope_bound: float | Float[Array, ""],
-    depth: int | Int[Array, ""],
-    *,
-    skip: bool | Array = False,
-) -> Float[Array, " layers"]:
-    r"""The most that the error signals can be, whatever the input.
-
-    .. math:: \|\delta_\ell\| \le s\, \|dL/dh_{L-1}\|
-              \prod_{k=\ell+1}^{L-1} (s \|W_k\|_2 + \sigma)
-
-    with s the largest absolute slope and sigma = 1 for identity skips, else 0. It follows from the
-    chain rule, as no factor of a product can stretch a vector by more than its spectral norm.
-
-    Args:
-        readout_signal: Size of dL/dh of the last hidden layer, see `Profile`.
-        spectral_norms: Largest singular value of every hidden layer's weights.
-        slope_bound: s.
-        depth: Number of hidden layers, at most the length of `spectral_norms`.
-        skip: Whether hidden layers have identity skip connections.
-
-    Returns:
-        One bound for each layer, in the units of `readout_signal`; NaN beyond `depth`.
-    """
-    active = jnp.arange(len(spectral_norms)) < depth
-    factors = jnp.where(active, slope_bound * spectral_norms + skip, 1.0)
-    products = jnp.cumprod(factors[::-1])[::-1]
-    beyond = jnp.append(products[1:], 1.0)
-    return jnp.where(active, slope_bound * readout_signal * beyond, jnp.nan)

@@ -1,0 +1,47 @@
+"""Exact gradients, layer by layer: weight gradients, error signals, layer Jacobians.
+
+Two signals are kept apart. The **error signal** of a layer, delta_l = dL/dz_l, is what travels
+backward. The **weight gradient**, dL/dW_l = delta_l h_(l-1)^T, is what moves the weights. They can
+differ by many orders of magnitude. Layers count from 1 at the input; arrays are ordered likewise.
+"""
+
+from vgkit.grads.jacobians import jacobians, product_spectrum, singular_values
+from vgkit.grads.profiles import Profile, error_bound, profile, profiles
+from vgkit.grads.signals import (
+    LOSSES,
+    NORMS,
+    Loss,
+    cross_entropy,
+    decades_per_layer,
+    end_to_end_ratio,
+    error_signals,
+    l2,
+    mean_squared_error,
+    norms,
+    rms,
+    weight_gradients,
+    weight_norms,
+)
+
+__all__ = [
+    "LOSSES",
+    "NORMS",
+    "Loss",
+    "Profile",
+    "cross_entropy",
+    "decades_per_layer",
+    "end_to_end_ratio",
+    "error_bound",
+    "error_signals",
+    "jacobians",
+    "l2",
+    "mean_squared_error",
+    "norms",
+    "product_spectrum",
+    "profile",
+    "profiles",
+    "rms",
+    "singular_values",
+    "weight_gradients",
+    "weight_norms",
+]

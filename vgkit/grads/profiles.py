@@ -1,0 +1,148 @@
+"""Both signals of a deep network at a depth that may be traced, so that all share a program."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Shaped
+
+from vgkit import activations, nets
+from vgkit.grads.signals import Loss, prepare, rms
+
+
+class Profile(NamedTuple):
+    """What one network's gradients look like, layer by layer.
+
+    Attributes:
+        error_signal: RMS of the error signal over units and examples, loss per pre-activation.
+        weight_gradient: RMS of the gradient of the mean loss over a layer's weights.
+        readout_signal: RMS of dL/dh of the last hidden layer: what the output layer sends back.
+
+    The first two have one number for each stacked layer; layers beyond the depth hold NaN.
+    """
+
+    error_signal: Float[Array, " layers"]
+    weight_gradient: Float[Array, " layers"]
+    readout_signal: Float[Array, ""]
+
+
+def profile(
+    stacked: nets.Stack,
+    x: Float[Array, "batch width"],
+    y: Shaped[Array, "batch ..."],
+    loss: str | Loss,
+    phi: activations.Function,
+    depth: int | Int[Array, ""],
+    *,
+    skip: bool | Array = False,
+) -> Profile:
+    """Error signal and weight gradient of every hidden layer of the net cut off at `depth`.
+
+    The same numbers as `error_signals` and `weight_gradients` give for `nets.unstack(stacked,
+    depth)`, from one backward pass. `depth`, `skip` and the choice of `phi` may be traced, so that
+    one compilation serves all.
+
+    Raises:
+        ValueError: As for `weight_gradients`.
+    """
+    weights = [stacked.hidden.w, stacked.output.w]
+    x, y, loss = prepare(weights, stacked.output.b.shape[-1], x, y, loss)
+
+    def mean_loss(w: Array, probes: Array, top: Array) -> Array:
+        net = stacked._replace(hidden=stacked.hidden._replace(w=w))
+
+        def one_loss(x: Array, y: Array, probes: Array, top: Array) -> Array:
+            h = nets.hidden_stack(net, x, phi, depth, skip=skip, probes=probes) + top
+            return loss(net.output.w @ h + net.output.b, y)
+
+        return jnp.mean(jax.vmap(one_loss)(x, y, probes, top))
+
+    probes = jnp.zeros((len(x), *stacked.hidden.b.shape), stacked.hidden.b.dtype)
+    by_weight, by_probe, by_top = jax.grad(mean_loss, (0, 1, 2))(
+        stacked.hidden.w, probes, probes[:, 0]
+    )
+    missing = jnp.where(jnp.arange(probes.shape[1]) < depth, 0.0, jnp.nan)
+    return Profile(
+        error_signal=jax.vmap(rms, 1)(by_probe) * len(x) + missing,
+        weight_gradient=jax.vmap(rms)(by_weight) + missing,
+        readout_signal=rms(by_top) * len(x),
+    )
+
+
+def error_bound(
+    readout_signal: Float[Array, ""],
+    spectral_norms: Float[Array, " layers"],
+    slope_bound: float | Float[Array, ""],
+    depth: int | Int[Array, ""],
+    *,
+    skip: bool | Array = False,
+) -> Float[Array, " layers"]:
+    r"""The most that the error signals can be, whatever the input.
+
+    .. math:: \|\delta_\ell\| \le s\, \|dL/dh_{L-1}\|
+              \prod_{k=\ell+1}^{L-1} (s \|W_k\|_2 + \sigma)
+
+    with s the largest absolute slope and sigma = 1 for identity skips, else 0. It follows from the
+    chain rule, as no factor of a product can stretch a vector by more than its spectral norm.
+
+    Args:
+        readout_signal: Size of dL/dh of the last hidden layer, see `Profile`.
+        spectral_norms: Largest singular value of every hidden layer's weights.
+        slope_bound: s.
+        depth: Number of hidden layers, at most the length of `spectral_norms`.
+        skip: Whether hidden layers have identity skip connections.
+
+    Returns:
+        One bound for each layer, in the units of `readout_signal`; NaN beyond `depth`.
+    """
+    active = jnp.arange(len(spectral_norms)) < depth
+    factors = jnp.where(active, slope_bound * spectral_norms + skip, 1.0)
+    products = jnp.cumprod(factors[::-1])[::-1]
+    beyond = jnp.append(products[1:], 1.0)
+    return jnp.where(active, slope_bound * readout_signal * beyond, jnp.nan)
+
+
+def profiles(
+    networks: Sequence[nets.MLP], x: Float[Array, "batch width"], y: Array, loss: str | Loss
+) -> Callable[..., dict[str, Array]]:
+    """A function of numbers that profiles any of several networks, for an explorer.
+
+    Args:
+        networks: Networks of equal shapes whose hidden layers can be stacked.
+        x: Batch of examples.
+        y: Targets.
+        loss: As for `weight_gradients`.
+
+    Returns:
+        A function (depth, activation, initialiser, skip), where activation and initialiser are
+        positions in `ACTIVATIONS` and `networks`. It returns the arrays "error_signal",
+        "weight_gradient" and "bound" per layer, and "ratio", the first layer's error signal over
+        that of the last hidden layer.
+    """
+    stacks = [nets.stack(net) for net in networks]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *stacks)
+    spectral_norms = jnp.linalg.norm(stacked.hidden.w, 2, axis=(-2, -1))
+    ranges = [activation.slope_range for activation in activations.ACTIVATIONS.values()]
+    slope_bounds = jnp.array([max(abs(low), abs(high)) for low, high in ranges])
+
+    def at(depth: Array, activation: Array, initialiser: Array, skip: Array) -> dict[str, Array]:
+        net = jax.tree.map(lambda leaf: leaf[initialiser], stacked)
+        phi = activations.by_index(activation)
+        found = profile(net, x, y, loss, phi, depth, skip=skip)
+        bound = error_bound(
+            found.readout_signal,
+            spectral_norms[initialiser],
+            slope_bounds[activation],
+            depth,
+            skip=skip,
+        )
+        ratio = found.error_signal[0] / found.error_signal[depth - 1]
+        return {
+            "error_signal": found.error_signal,
+            "weight_gradient": found.weight_gradient,
+            "bound": bound,
+            "ratio": ratio[None],
+        }
+
+    return at
