@@ -21,7 +21,7 @@ REPEATED = re.compile(r"<(script type=\"module\"|style)>.*?</(?:script|style)>",
 WIDGET_STATE = re.compile(
     r"<script type=\"application/vnd\.jupyter\.widget-state\+json\">.*?</script>", re.DOTALL
 )
-LOCALLY = "Download the course, then run `make lab` in its folder: the chapters open as notebooks."
+UNKNOWN = ", in Binder: put the course on GitHub and build it there; the link then stands here."
 
 
 def fingerprint() -> str:
@@ -111,17 +111,19 @@ def copy_mathjax(app: Sphinx, problem: Exception | None) -> None:
 
 
 class Launch(SphinxDirective):
-    """A link that opens the book in Binder, where its repository is known; else what to do."""
+    """How to run the book in Binder: a link where its repository is known, else a plain word."""
 
     def run(self) -> list[nodes.Node]:
         """The paragraph that stands for the directive."""
         name, branch = repository(self.config)
-        if not name:
-            parsed, _ = self.state.inline_text(LOCALLY, self.lineno)
-            return [nodes.paragraph("", "", *parsed)]
-        url = f"https://mybinder.org/v2/gh/{name}/{branch}?urlpath=lab/tree/index.md"
-        link = nodes.reference("", "Open the course in Binder", refuri=url)
-        return [nodes.paragraph("", "", link, nodes.Text(" (no installation, a minute or two)."))]
+        paragraph = nodes.paragraph("", "", nodes.strong("", "Run it in the cloud"))
+        if name:
+            url = f"https://mybinder.org/v2/gh/{name}/{branch}?urlpath=lab/tree/index.md"
+            link = nodes.reference("", "open the course in Binder", refuri=url)
+            paragraph += [nodes.Text(": "), link, nodes.Text(", which takes a minute or two.")]
+        else:
+            paragraph += nodes.Text(UNKNOWN)
+        return [paragraph]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

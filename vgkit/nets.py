@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+from numpy.typing import ArrayLike
 
 from vgkit import _check, activations
 
@@ -113,7 +114,7 @@ def mlp(
     ]
 
 
-def from_arrays(weights: Sequence[Array], biases: Sequence[Array] | None = None) -> MLP:
+def from_arrays(weights: Sequence[ArrayLike], biases: Sequence[ArrayLike] | None = None) -> MLP:
     """Make a network of given arrays.
 
     Args:

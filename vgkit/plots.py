@@ -1,7 +1,7 @@
 """Figures from arrays, for matplotlib: every function draws on the axes given and returns them."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Real
 from matplotlib.axes import Axes
 
 COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#8a4f7d")
@@ -10,8 +10,8 @@ COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#8a4f7d")
 
 def spread(
     axes: Axes,
-    x: Float[np.ndarray, " points"],
-    values: Float[np.ndarray, "repetitions points"],
+    x: Real[Array | np.ndarray, " points"],
+    values: Real[Array | np.ndarray, "repetitions points"],
     label: str,
     colour: int = 0,
     marker: str | None = None,
@@ -34,7 +34,7 @@ def spread(
 
 
 def layers(
-    axes: Axes, norms: Float[np.ndarray, "repetitions layers"], label: str, colour: int = 0
+    axes: Axes, norms: Real[Array | np.ndarray, "repetitions layers"], label: str, colour: int = 0
 ) -> Axes:
     """Draw the size of a signal at every layer on a logarithmic axis, over repetitions.
 

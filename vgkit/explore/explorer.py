@@ -233,7 +233,7 @@ def _options(control: ipywidgets.Widget) -> list[tuple[str, Any]]:
     return [o if isinstance(o, tuple) else (str(o), o) for o in control.options]
 
 
-def _numbers(options: list[tuple[str, Any]]) -> list[float]:
+def _numbers(options: list[tuple[str, Any]]) -> list[int | float]:
     """Values as numbers for the computation: numbers as they are, words by their position."""
     values = [value for _, value in options]
     return values if all(isinstance(v, int | float) for v in values) else list(range(len(values)))

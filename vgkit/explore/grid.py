@@ -31,7 +31,7 @@ Packed = dict[str, Any]
 
 def sweep(
     compute: Callable[..., Mapping[str, Float[jax.Array, " points"]]],
-    axes: Mapping[str, Sequence[float]],
+    axes: Mapping[str, Sequence[int | float]],
 ) -> dict[str, Float[np.ndarray, "*settings points"]]:
     """Results of `compute` for every combination of the values of its arguments.
 

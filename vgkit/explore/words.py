@@ -35,7 +35,7 @@ def number(value: float | None) -> str:
 def sentence(
     rules: Sequence[Mapping[str, Any]],
     names: Mapping[str, str],
-    data: Mapping[str, Sequence[float]],
+    data: Mapping[str, Any],
 ) -> str:
     """The text of the first rule that holds, with its braces filled in.
 

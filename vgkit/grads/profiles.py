@@ -11,6 +11,9 @@ from vgkit import activations, nets
 from vgkit.grads.signals import Loss, prepare, rms
 
 
+Number = int | Int[Array, ""]
+
+
 class Profile(NamedTuple):
     """What one network's gradients look like, layer by layer.
 
@@ -126,7 +129,10 @@ def profiles(
     ranges = [activation.slope_range for activation in activations.ACTIVATIONS.values()]
     slope_bounds = jnp.array([max(abs(low), abs(high)) for low, high in ranges])
 
-    def at(depth: Array, activation: Array, initialiser: Array, skip: Array) -> dict[str, Array]:
+    def at(
+        depth: Number, activation: Number, initialiser: Number, skip: Number
+    ) -> dict[str, Array]:
+        depth, skip = jnp.asarray(depth), jnp.asarray(skip)
         net = jax.tree.map(lambda leaf: leaf[initialiser], stacked)
         phi = activations.by_index(activation)
         found = profile(net, x, y, loss, phi, depth, skip=skip)

@@ -1,0 +1,114 @@
+import functools
+import http.server
+import os
+import threading
+from pathlib import Path
+
+import jax
+import jaxtyping
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tools import chromium
+
+ROOT = Path(__file__).parent.parent
+os.environ["MPLBACKEND"] = "agg"
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Without these Chromium calls home, which a closed network refuses and a test would see.
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture
+def unchecked():
+    """Runs without the annotations' shape checks, as users run the package."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def book():
+    """Folder of the built book. `make test` builds it; a stale or missing one is an error."""
+    html = ROOT / "_build" / "html"
+    if not (html / "index.html").exists():
+        pytest.fail("The book is not built; run: make book")
+    return html
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = chromium.find()
+    if not path:
+        pytest.fail("There is no Chromium; run: python tools/chromium.py")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def site(book):
+    """Address of the book on a local server."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=book)
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens an address; whatever went wrong on the page is collected in its `problems`."""
+    contexts = []
+
+    def open_it(url, theme="light", **options):
+        context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
+        contexts.append(context)
+        context.add_init_script(
+            f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
+        )
+        page = context.new_page()
+        page.problems = []
+        origin = url.split("/")[2]
+
+        def console(message):
+            if message.type in ("error", "warning"):
+                page.problems.append(f"console: {message.text}")
+
+        def request(request):
+            if request.url.split(":")[0] in ("http", "https"):
+                if request.url.split("/")[2] != origin:
+                    page.problems.append(f"another host: {request.url}")
+
+        page.on("console", console)
+        page.on("pageerror", lambda error: page.problems.append(f"error: {error}"))
+        page.on("request", request)
+        page.on("requestfailed", lambda r: page.problems.append(f"failed: {r.url}"))
+        page.on(
+            "response",
+            lambda r: r.status < 400 or page.problems.append(f"{r.status}: {r.url}"),
+        )
+        page.goto(url)
+        page.wait_for_load_state("networkidle")
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()

@@ -1,0 +1,219 @@
+"""The explorers of the built book, driven as a reader drives them, and checked against vgkit."""
+
+import json
+import re
+
+import jupytext
+import numpy as np
+import pytest
+
+from vgkit.explore import grid
+
+PAGES = ["index", "chapters/gradients", "chapters/chain-rule", "chapters/depth"]
+TABLE = """root => Object.fromEntries([...root.querySelectorAll('.vg-values th[scope=col]')].map(
+    (head, i) => [head.textContent, [...root.querySelectorAll('.vg-values tbody tr')].map(
+        row => row.children[i].dataset.value ?? row.children[i].textContent)]))"""
+
+
+@pytest.fixture(scope="module")
+def explorers(request):
+    """Every explorer of the book by page, made by running the page's own code."""
+    from conftest import ROOT
+
+    from vgkit import explore
+
+    made = {}
+    for page in PAGES:
+        found = []
+        notebook = jupytext.read(ROOT / f"{page}.md")
+        original = explore.Explorer.__init__
+
+        def record(self, *arguments, found=found, original=original, **named):
+            original(self, *arguments, **named)
+            found.append(self)
+
+        patch = pytest.MonkeyPatch()
+        patch.setattr(explore.Explorer, "__init__", record)
+        patch.setattr("myst_nb.glue", lambda *_, **__: None)
+        scope = {"__name__": "__main__"}
+        for cell in notebook.cells:
+            if cell.cell_type == "code" and len(found) < 5:
+                exec(compile(cell.source, f"{page}.md", "exec"), scope)
+        patch.undo()
+        made[page] = found
+    return made
+
+
+def pages_data(book, page):
+    text = (book / f"{page}.html").read_text()
+    return [json.loads(d) for d in re.findall(r'class="vg-data">(.*?)</script>', text, re.DOTALL)]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_holds_what_jax_computes(book, explorers, page):
+    random = np.random.default_rng(0)
+    data = pages_data(book, page)
+    assert len(data) == len(explorers[page]) >= 1
+    for shipped, explorer in zip(data, explorers[page], strict=True):
+        sizes = {c["name"]: len(c["options"]) for c in shipped["controls"]}
+        rows = {name: grid.unpack(packed) for name, packed in shipped["grid"].items()}
+        for _ in range(25):
+            positions = {name: int(random.integers(size)) for name, size in sizes.items()}
+            for name, expected in explorer.at(**positions).items():
+                over = shipped["grid"][name]["over"]
+                row = np.ravel_multi_index(
+                    [positions[c] for c in over], [sizes[c] for c in over]
+                ) if over else 0  # fmt: skip
+                found, expected = rows[name][row], np.asarray(expected, float)
+                np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+                np.testing.assert_array_equal(found == 0, expected == 0)
+                # Two programs round differently: 1e-9 of the largest value of the array.
+                floor = 1e-9 * np.nanmax(np.abs(expected[np.isfinite(expected)]), initial=0)
+                big = np.isfinite(expected) & (np.abs(expected) > floor)
+                error = np.abs(np.log10(np.abs(found[big] / expected[big])))
+                assert error.max(initial=0) < 1e-3, (explorer.title, name, positions)
+
+
+def set_controls(root, positions):
+    for name, position in positions.items():
+        control = root.locator(f"[data-control={name}]")
+        kind = control.first.evaluate("e => e.type || e.tagName")
+        if kind == "radio":
+            root.locator(f"label[for={control.nth(position).get_attribute('id')}]").click()
+        elif kind.startswith("select"):
+            control.select_option(index=position)
+        else:
+            control.fill(str(position))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_table_shows_what_jax_computes(site, open_page, explorers, page):
+    random = np.random.default_rng(1)
+    opened = open_page(f"{site}/{page}.html")
+    for number, explorer in enumerate(explorers[page]):
+        root = opened.locator(".vg-explorer").nth(number)
+        root.locator("details.vg-table summary").click()
+        for _ in range(4):
+            positions = {n: int(random.integers(len(o))) for n, o in explorer._options.items()}
+            set_controls(root, positions)
+            expected = explorer.at(**positions)
+            table = root.evaluate(TABLE)
+            for series in explorer.chart["series"]:
+                if series["label"] not in table:
+                    continue  # a reference curve
+                shown = [float("nan") if v == "" else float(v) for v in table[series["label"]]]
+                values = np.asarray(expected[series["name"]], float)[: len(shown)]
+                np.testing.assert_array_equal(np.isnan(shown), np.isnan(values))
+                np.testing.assert_array_equal(np.array(shown) == 0, values == 0)
+                both = np.isfinite(values) & (np.abs(values) > 1e-9 * np.nanmax(np.abs(values)))
+                np.testing.assert_allclose(np.array(shown)[both], values[both], rtol=2.4e-3)
+    assert opened.problems == []
+
+
+@pytest.fixture
+def depth(site, open_page):
+    page = open_page(f"{site}/chapters/depth.html")
+    page.root = page.locator(".vg-explorer")
+    return page
+
+
+def test_keyboard_alone(depth):
+    slider = depth.root.locator("[data-control=depth]")
+    slider.focus()
+    before = depth.root.locator(".vg-summary").inner_text()
+    depth.keyboard.press("ArrowRight")
+    assert slider.get_attribute("aria-valuetext") == "24"
+    assert depth.root.locator("output").inner_text() == "24"
+    assert depth.root.locator(".vg-summary").inner_text() != before
+    depth.keyboard.press("Home")
+    assert slider.get_attribute("aria-valuetext") == "1"
+    depth.keyboard.press("End")
+    depth.keyboard.press("Tab")
+    depth.keyboard.press("ArrowDown")  # activation: sigmoid to tanh
+    assert depth.root.locator("[data-control=activation]").evaluate("e => e.value") == "2"
+    for _ in range(2):
+        depth.keyboard.press("Tab")
+    depth.keyboard.press("ArrowRight")  # skip: off to on
+    assert depth.root.locator("[data-control=skip]").nth(1).is_checked()
+    depth.keyboard.press("Tab")
+    reader = depth.root.locator("[role=slider]")
+    assert reader.evaluate("e => e === document.activeElement")
+    depth.keyboard.press("Home")
+    assert reader.get_attribute("aria-valuetext").startswith("layer 1: Error signal dL/dz ")
+    depth.keyboard.press("ArrowRight")
+    assert reader.get_attribute("aria-valuenow") == "2"
+    depth.keyboard.press("End")
+    assert reader.get_attribute("aria-valuenow") == reader.get_attribute("aria-valuemax") == "64"
+    assert depth.problems == []
+
+
+def test_hold_and_compare(depth):
+    hold, clear = depth.root.locator(".vg-hold"), depth.root.locator(".vg-clear")
+    assert clear.is_disabled()
+    hold.click()
+    depth.root.locator("[data-control=activation]").select_option(label="tanh")
+    held = depth.root.locator(".vg-held-name")
+    expected = "1 held: Hidden layers 20, Activation sigmoid, Initialiser Glorot normal"
+    assert held.text_content().startswith(expected)
+    assert depth.root.locator("svg .vg-held").count() == 3
+    hold.click()
+    hold.click()  # the same setting once only
+    assert held.count() == 2
+    clear.click()
+    assert held.count() == 0 and clear.is_disabled()
+    assert hold.evaluate("e => e === document.activeElement")
+
+
+def test_summary_is_announced_once_the_hand_rests(depth):
+    depth.root.locator("[data-control=activation]").select_option(label="relu")
+    spoken = depth.root.locator("[role=status]")
+    depth.wait_for_function(
+        "([a, b]) => a.textContent === b.textContent",
+        arg=[spoken.element_handle(), depth.root.locator(".vg-summary").element_handle()],
+    )
+    assert "layer 1" in spoken.inner_text()
+
+
+def test_pointing_reads_values(depth):
+    depth.root.locator(".vg-picture").scroll_into_view_if_needed()
+    box = depth.root.locator(".vg-picture").bounding_box()
+    depth.mouse.move(box["x"] + box["width"] - 30, box["y"] + 100)
+    assert depth.root.locator(".vg-readout").inner_text().startswith("layer 20: Error signal")
+
+
+def test_presets(site, open_page):
+    page = open_page(f"{site}/chapters/chain-rule.html")
+    root = page.locator(".vg-explorer").first
+    root.get_by_role("button", name="0.1 × 0.1 × 0.1 × 0.1").click()
+    summary = root.locator(".vg-summary")
+    assert "multiply to 1.0e-4" in summary.inner_text() or "9.99e-5" in summary.inner_text()
+    root.get_by_role("button", name="Switched off").click()
+    assert "exactly 0" in summary.inner_text()
+    assert root.locator("svg").get_by_text("exactly 0").count() == 1
+
+
+def test_numbers_that_leave_the_picture_are_marked(site, open_page):
+    page = open_page(f"{site}/chapters/gradients.html")
+    root = page.locator(".vg-explorer").first
+    root.get_by_role("button", name="Too large a step").click()
+    assert "overshoot" in root.locator(".vg-summary").inner_text()
+    assert root.locator("svg .vg-off").count() > 0
+    assert page.problems == []
+
+
+def test_without_scripts_the_picture_stands(site, open_page):
+    page = open_page(f"{site}/chapters/depth.html", java_script_enabled=False)
+    image = page.locator(".vg-fallback img")
+    assert image.is_visible()
+    assert image.get_attribute("alt").startswith("Depth. It vanishes: layer 1 gets ")
+
+
+@pytest.mark.parametrize("width", [380, 1400])
+def test_targets_are_large_enough_for_a_thumb(site, open_page, width):
+    page = open_page(f"{site}/chapters/depth.html", viewport={"width": width, "height": 800})
+    targets = page.locator(
+        ".vg-explorer :is(button, select, input[type=range], summary, .vg-choices label)"
+    )
+    assert targets.count() >= 8
+    for i in range(targets.count()):
+        assert targets.nth(i).bounding_box()["height"] >= 44
