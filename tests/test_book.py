@@ -1,0 +1,188 @@
+"""The built book as its readers meet it: over http, from a folder, in both themes, on a phone."""
+
+import gzip
+import importlib.resources
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+PAGES = [
+    "index",
+    "chapters/gradients",
+    "chapters/chain-rule",
+    "chapters/depth",
+    "references",
+    "genindex",
+    "search",
+]
+LIVE = [page for page in PAGES if page.startswith(("index", "chapters"))]
+AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js")
+
+
+def test_every_page_is_listed(book):
+    built = {p.relative_to(book).with_suffix("").as_posix() for p in book.rglob("*.html")}
+    built = {p for p in built if not p.startswith("_") and p != "genindex"}
+    assert built == set(PAGES) - {"genindex"}
+
+
+def local(page):
+    """Requests that a browser may make for a page in a folder."""
+    return [p for p in page.problems if not re.match("failed: data:", p)]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_over_http(site, open_page, page):
+    opened = open_page(f"{site}/{page}.html")
+    assert opened.problems == []
+    assert opened.locator("html").get_attribute("lang") == "en"
+    assert opened.locator("input[type=search]:visible, .search-button__button:visible").count() == 1
+    for image in opened.locator("img").all():
+        alt = image.get_attribute("alt")
+        assert alt and not alt.startswith("_images"), image.get_attribute("src")
+
+
+@pytest.mark.parametrize("page", LIVE)
+def test_from_a_folder(book, open_page, page):
+    opened = open_page((book / f"{page}.html").as_uri())
+    assert opened.problems == []
+    explorers = opened.locator(".vg-explorer")
+    assert explorers.count() >= 1
+    for i in range(explorers.count()):
+        assert explorers.nth(i).get_attribute("data-ready") == "true"
+        assert explorers.nth(i).locator("svg .vg-line").count() >= 1
+    if page != "index":
+        opened.wait_for_selector("mjx-container")
+        assert opened.locator("mjx-merror").count() == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [380, 1400])
+@pytest.mark.parametrize("page", LIVE)
+def test_accessible_and_within_the_screen(site, open_page, page, width, theme):
+    opened = open_page(f"{site}/{page}.html", theme=theme, viewport={"width": width, "height": 900})
+    assert opened.locator("html").get_attribute("data-theme") == theme
+    overflow = opened.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert overflow <= 0
+    for details in opened.locator(".vg-explorer details").all():
+        details.evaluate("e => e.open = true")
+    opened.evaluate(AXE.read_text())
+    results = opened.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    severe = [
+        (v["id"], v["impact"], [node["html"][:120] for node in v["nodes"]][:3])
+        for v in results["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]
+    assert severe == []
+
+
+def test_search(site, open_page):
+    page = open_page(f"{site}/search.html?q=saturated")
+    page.wait_for_selector("#search-results li")
+    assert "gradients.html" in page.locator("#search-results").inner_html()
+    assert page.problems == []
+
+
+def test_no_motion_where_none_is_wanted(site, open_page):
+    css = (ROOT / "vgkit" / "explore" / "chart.css").read_text()
+    assert "transition" not in css and "animation" not in css  # nothing moves by itself
+
+
+@pytest.mark.parametrize("page", LIVE)
+def test_weight(book, page):
+    text = (book / f"{page}.html").read_text()
+
+    def size(pattern):
+        found = "".join(re.findall(pattern, text, re.DOTALL))
+        return len(gzip.compress(found.encode(), 9))
+
+    own = r"<script type=\"module\">.*?</script>|<style>.*?</style>"
+    assert size(own) <= 60_000
+    assert size(own + r"|<div class=\"vg-explorer\">.*?</script>") <= 250_000
+    assert len(re.findall(r"<script type=\"module\">", text)) == 1
+
+
+def test_no_widget_state_and_no_machine_in_the_pages(book):
+    for path in book.rglob("*.html"):
+        text = path.read_text()
+        assert "application/vnd.jupyter" not in text
+        assert str(ROOT) not in text
+        assert text.count("const THEBE_JS_URL") <= 1
+
+
+@pytest.fixture(scope="module")
+def small_book(tmp_path_factory):
+    """A copy of the project with one small page, for building again and again."""
+    top = tmp_path_factory.mktemp("book")
+    for name in ("vgkit", "_ext", "_static", "chapters", "_config.yml", "references.bib"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(
+                source, top / name, ignore=shutil.ignore_patterns("*.md", "__pycache__")
+            )
+        else:
+            shutil.copy(source, top / name)
+    (top / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    (top / "index.md").write_text(
+        "---\nkernelspec: {display_name: Python 3, language: python, name: python3}\n"
+        "jupytext: {text_representation: {extension: .md, format_name: myst}}\n---\n"
+        "# Page\n\n```{launch}\n```\n\n```{code-cell} ipython3\n"
+        "import time, vgkit\nprint('version', vgkit.__version__, time.time_ns())\n```\n"
+    )
+    return top
+
+
+def build(top, **environment):
+    command = [sys.executable, "-m", "jupyter_book", "build", ".", "-W"]
+    done = subprocess.run(
+        command,
+        cwd=top,
+        env={**os.environ, "PYTHONPATH": str(top), **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return (top / "_build" / "html" / "index.html").read_text()
+
+
+def printed(html):
+    return re.search(r"version (\S+) (\d+)", html).groups()
+
+
+def test_a_change_in_vgkit_is_never_stale(small_book):
+    first = printed(build(small_book))
+    page = small_book / "index.md"
+    page.write_text(page.read_text() + "\nMore prose.\n")
+    second = build(small_book)
+    assert "More prose" in second and printed(second) == first  # prose alone runs nothing
+    package = small_book / "vgkit" / "__init__.py"
+    package.write_text(package.read_text().replace('__version__ = "', '__version__ = "9.'))
+    version, moment = printed(build(small_book))
+    assert version.startswith("9.") and moment != first[1]
+
+
+@pytest.mark.parametrize(
+    ("repository", "known"),
+    [
+        ("", False),
+        ("https://github.com/someone/course.git", True),
+        ("git@github.com:someone/course.git", True),
+        ("https://example.org/someone/course", False),
+    ],
+)
+def test_launch_links_lead_to_the_repository_or_are_not_there(small_book, repository, known):
+    html = build(small_book, VGKIT_REPOSITORY=repository)
+    links = re.findall(r'href="(https://(?:mybinder\.org|github\.com)[^"]*)"', html)
+    if known:
+        assert any(
+            link.startswith("https://mybinder.org/v2/gh/someone/course/main?urlpath=lab/tree/")
+            for link in links
+        )
+        assert all("someone/course" in link for link in links)
+    else:
+        assert links == []
+        assert "Run it in the cloud" in html

@@ -1,0 +1,98 @@
+"""A real JupyterLab: a chapter opens as a notebook, runs, and its slider drives JAX."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Address of a JupyterLab server on a copy of the chapters, with settings of its own."""
+    top = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "chapters", top / "course" / "chapters")
+    shutil.copy(ROOT / "index.md", top / "course")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folders = {
+        name: str(top / name)
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
+                     "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    }  # fmt: skip
+    environment = {**os.environ, **folders}
+    environment.pop("VGKIT_STATIC", None)
+    # All cells stay in the page, so that the test can look at them without scrolling.
+    settings = top / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / "notebook-extension"
+    settings.mkdir(parents=True)
+    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
+    scripts = os.path.dirname(sys.executable)
+    environment["PATH"] = scripts + os.pathsep + environment["PATH"]
+    viewer = [f"{scripts}/jupytext-config", "set-default-viewer", "markdown"]
+    subprocess.run(viewer, env=environment, check=True, capture_output=True)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+               f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1",
+               "--IdentityProvider.token=secret", "--LabApp.news_url=''",
+               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
+    log = (top / "log").open("w")
+    server = subprocess.Popen(command, cwd=top / "course", env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(f"{address}/api?token=secret").close()
+            break
+        except OSError:
+            time.sleep(0.25)
+    else:
+        server.kill()
+        pytest.fail((top / "log").read_text())
+    yield address
+    server.terminate()
+    server.wait(20)
+    log.close()
+
+
+def test_a_chapter_runs_and_its_slider_is_live(lab, browser):
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    try:
+        page.goto(f"{lab}/lab/tree/chapters/chain-rule.md?token=secret")
+        page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=90_000)
+        idle = (
+            "() => document.querySelector('.jp-NotebookPanel .jp-Notebook-ExecutionIndicator')"
+            "?.dataset.status === 'idle'"
+        )
+        page.wait_for_function(idle, timeout=90_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
+        chart = page.locator(".vg-chart").first
+        chart.wait_for(state="attached", timeout=120_000)
+        page.wait_for_function(idle, timeout=180_000)
+        assert page.locator(".jp-OutputArea-output[data-mime-type*=error]").count() == 0
+        chart.scroll_into_view_if_needed()
+        summary = chart.locator(".vg-summary")
+        before = summary.inner_text()
+        assert "multiply to 0.0027" in before
+        slider = page.locator(".widget-slider .noUi-handle").first
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function(
+            "([element, before]) => element.textContent !== before",
+            arg=[summary.element_handle(), before],
+        )
+        chart.locator("details summary").click()
+        assert chart.locator(".vg-values tbody tr").count() == 5
+        assert "multiply to 6.1e-4" in summary.inner_text()
+    except Exception:
+        shots = ROOT / "_build" / "test-artifacts"
+        shots.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=shots / "lab.png")
+        raise
+    finally:
+        page.close()

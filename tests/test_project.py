@@ -1,0 +1,118 @@
+"""The project's own rules: layering, sizes, what is committed, what the README says."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "vgkit"
+# Which room may import which; everything may import _check.
+ALLOWED = {
+    "_check": set(),
+    "activations": set(),
+    "data": set(),
+    "nets": {"activations"},
+    "grads": {"nets", "activations", "grads"},
+    "plots": set(),
+    "explore": {"explore"},
+    "__init__": {"activations", "data", "explore", "grads", "nets", "plots"},
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+CHAPTERS = sorted((ROOT / "chapters").glob("*.md"))
+
+
+def room(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Rooms of vgkit that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("vgkit"):
+            rest = node.module.split(".")[1:]
+            yield from rest[:1] or [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("vgkit."))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_layering_and_size(path):
+    assert room(path) in ALLOWED, "say in ALLOWED what the new room may import"
+    assert set(imports(path)) <= ALLOWED[room(path)] | {"_check"}
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def test_explorers_know_no_networks():
+    assert "nets" not in ALLOWED["explore"] | ALLOWED["plots"]
+    assert sum(len(path.read_text().splitlines()) for path in MODULES) < 2000
+
+
+def test_import_changes_no_setting():
+    code = (
+        "import jax, matplotlib; x = jax.config.jax_enable_x64, dict(matplotlib.rcParams);"
+        "import vgkit; assert x == (jax.config.jax_enable_x64, dict(matplotlib.rcParams))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]])
+def test_ruff(arguments):
+    command = [sys.executable, "-m", "ruff", *arguments, "vgkit", "tests", "tools", "_ext"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def tracked():
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
+
+
+def test_nothing_of_a_machine_is_committed():
+    pattern = re.compile("/" + r"(?:work|root|home|tmp)/\w|files\.python" + r"hosted|extra-index")
+    for path in tracked():
+        if path.suffix not in {".npz", ".png"}:
+            found = pattern.search(path.read_text("utf-8"))
+            assert not found, f"{path.relative_to(ROOT)}: {found[0]}"
+        assert path.suffix != ".ipynb"
+        assert path.stat().st_size < 2**20
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapter_has_its_parts(path):
+    text = path.read_text()
+    assert 200 <= len(text.splitlines()) <= 450
+    assert f"chapters/{path.stem}" in (ROOT / "_toc.yml").read_text()
+    parts = ["What you will learn", "**Before:**", "**Time:**", "## A surprise", "**Predict.**"]
+    parts += ["## Take-away", "## Exercises", "{cite:", "explore.Explorer(", "remove-cell"]
+    for part in parts:
+        assert part in text, part
+    exercises = re.findall(r"```\{exercise-start\}\n:label: (\S+)", text)
+    solutions = re.findall(r"```\{solution-start\} (\S+)\n:class: dropdown", text)
+    assert len(exercises) >= 3 and exercises == solutions
+    figures = text.count("plt.subplots(")
+    assert text.count("image: {alt:") == figures
+    glued = set(re.findall(r"\{glue:text\}`(\w+)", text))
+    said = set(re.findall(r"(\w+)=", " ".join(re.findall(r"say\(.*?\)\n", text, re.DOTALL))))
+    assert glued, "numbers come from the page's own cells"
+    assert not {name for name in glued if name not in said and not name.endswith("_50")}
+
+
+def test_scripts_are_executable():
+    for name in (".ci/run", "binder/postBuild", "binder/start"):
+        assert (ROOT / name).stat().st_mode & 0o100, name
+
+
+def test_readme_example_prints_what_it_says(tmp_path):
+    readme = (ROOT / "README.md").read_text()
+    code, printed = re.search(
+        r"```python\n(.*?)```\n+```text\n(.*?)```", readme, re.DOTALL
+    ).groups()
+    assert 8 <= len([line for line in code.splitlines() if line.strip()]) <= 14
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout == printed
