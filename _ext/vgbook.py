@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from docutils import nodes
+from myst_nb.ext.glue.roles import PasteTextRole
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
@@ -58,6 +59,7 @@ def repository(config: Config) -> tuple[str, str]:
 
 def configure(app: Sphinx, config: Config) -> None:
     """Set what depends on this machine: where results are kept, and where links lead."""
+    app.add_role("eval", Said(), override=True)
     kept = Path(app.outdir).parent / ".jupyter_cache"
     config.nb_execution_cache_path = str(kept / config.vgbook_fingerprint)
     for old in kept.glob("*"):
@@ -108,6 +110,18 @@ def copy_mathjax(app: Sphinx, problem: Exception | None) -> None:
     target = Path(app.outdir) / "_static" / "mathjax"
     copy_asset(str(source / "tex-chtml.js"), str(target))
     copy_asset(str(source / "output/chtml/fonts"), str(target / "output/chtml/fonts"))
+
+
+class Said(PasteTextRole):
+    """The role {eval}`said.name` in the book: the text that the page's code said under that name.
+
+    In JupyterLab the same role, of its MyST extension, evaluates the expression in the kernel.
+    """
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """The text, as glued by the page."""
+        self.text = self.text.removeprefix("said.")
+        return super().run()
 
 
 class Launch(SphinxDirective):

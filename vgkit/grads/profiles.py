@@ -10,7 +10,6 @@ from jaxtyping import Array, Float, Int, Shaped
 from vgkit import activations, nets
 from vgkit.grads.signals import Loss, prepare, rms
 
-
 Number = int | Int[Array, ""]
 
 
