@@ -19,9 +19,7 @@ from sphinx.util.fileutil import copy_asset
 ROOT = Path(__file__).parent.parent
 COMPUTES = ("jax", "jaxlib", "numpy", "optax", "matplotlib", "ipywidgets", "myst-nb")
 REPEATED = re.compile(r"<(script type=\"module\"|style)>.*?</(?:script|style)>", re.DOTALL)
-WIDGET_STATE = re.compile(
-    r"<script type=\"application/vnd\.jupyter\.widget-state\+json\">.*?</script>", re.DOTALL
-)
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 UNKNOWN = ", in Binder: put the course on GitHub and build it there; the link then stands here."
 
 
@@ -79,10 +77,11 @@ def configure(app: Sphinx, config: Config) -> None:
 
 
 def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: object) -> None:
-    """Drop what a page holds twice or without use.
+    """Drop what a page holds twice or without use, and name what has no name.
 
     sphinx-thebe declares its constant twice, which is an error in the browser's console; explorers
-    bring the same script and style each; the state of widgets is of use to a kernel only.
+    bring the same script and style each; the state of widgets is of use to a kernel only. The
+    buttons that unfold the contents say nothing to a screen reader.
     """
     seen: set[str] = set()
 
@@ -91,14 +90,22 @@ def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: obj
         seen.add(text)
         return new
 
-    context["script_files"] = [
-        script
-        for script in context["script_files"]
-        if getattr(script, "filename", None) or first(script.attributes.get("body", ""))
-    ]
+    def wanted(script: object) -> bool:
+        if getattr(script, "filename", None):
+            return True
+        attributes = script.attributes
+        return attributes.get("type") != WIDGET_STATE and first(attributes.get("body", ""))
+
+    context["script_files"] = list(filter(wanted, context["script_files"]))
     if "body" in context:
-        body = WIDGET_STATE.sub("", context["body"])
-        context["body"] = REPEATED.sub(lambda m: m[0] if first(m[0]) else "", body)
+        context["body"] = REPEATED.sub(lambda m: m[0] if first(m[0]) else "", context["body"])
+    if generate := context.get("generate_toctree_html"):
+
+        def named(*arguments: object, **options: object) -> str:
+            contents = str(generate(*arguments, **options))
+            return contents.replace("<summary>", '<summary aria-label="Pages of this chapter">')
+
+        context["generate_toctree_html"] = named
 
 
 def copy_mathjax(app: Sphinx, problem: Exception | None) -> None:

@@ -72,7 +72,9 @@ def tracked():
 
 
 def test_nothing_of_a_machine_is_committed():
-    pattern = re.compile("/" + r"(?:work|root|home|tmp)/\w|files\.python" + r"hosted|extra-" + r"index")
+    pattern = re.compile(
+        "/" + r"(?:work|root|home|tmp)/\w|files\.python" + r"hosted|extra-" + r"index"
+    )
     for path in tracked():
         if path.suffix not in {".npz", ".png"}:
             found = pattern.search(path.read_text("utf-8"))
