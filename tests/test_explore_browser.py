@@ -3,6 +3,7 @@
 import json
 import re
 
+import jax
 import jupytext
 import numpy as np
 import pytest
@@ -72,6 +73,27 @@ def test_the_page_holds_what_jax_computes(book, explorers, page):
                 big = np.isfinite(expected) & (np.abs(expected) > floor)
                 error = np.abs(np.log10(np.abs(found[big] / expected[big])))
                 assert error.max(initial=0) < 1e-3, (explorer.title, name, positions)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_live_sliders_never_wait_for_the_compiler(explorers, page):
+    random = np.random.default_rng(2)
+    for explorer in explorers[page]:
+        explorer.at()
+        compiled = []
+
+        def monitor(event, *_, compiled=compiled, **__):
+            if "backend_compile" in event:
+                compiled.append(event)
+
+        jax.monitoring.register_event_duration_secs_listener(monitor)
+        try:
+            for _ in range(40):
+                moved = {n: int(random.integers(len(o))) for n, o in explorer._options.items()}
+                explorer.at(**moved)
+        finally:
+            jax.monitoring.clear_event_listeners()
+        assert compiled == [], explorer.title
 
 
 def set_controls(root, positions):

@@ -177,7 +177,7 @@ function frameOf(spec, data, held, width, height) {
   const [first, last] = [Math.min(...across), Math.max(...across)];
   const edge = bars ? 0.6 : Math.max(0.4, 0.03 * (last - first));
   const xDomain = spec.x.domain ?? (across.length ? [first - edge, last + edge] : [0, 1]);
-  const x = linearScale(xDomain, [MARGIN.left, width - MARGIN.right], Math.max(3, Math.floor(width / 90)));
+  const x = linearScale(xDomain, [MARGIN.left, width - MARGIN.right], Math.max(4, Math.floor(width / 80)));
   if (!spec.x.domain) x.ticks = x.ticks.filter(([value]) => Number.isInteger(value) && value >= first && value <= last);
   const place = (point) => {
     const size = log ? Math.abs(point.y) : point.y;

@@ -49,7 +49,7 @@ def sentence(
     def holds(condition: Sequence[Any]) -> bool:
         name, comparison, threshold = condition
         value = data[name][0] if name in data and len(data[name]) else math.nan
-        return _COMPARE[comparison](value, threshold)
+        return _COMPARE[comparison](float(value), threshold)
 
     def fill(match: re.Match) -> str:
         name = match[1]

@@ -1,0 +1,1 @@
+"""Speed of the explorers, beside peers; run by `make bench`."""
