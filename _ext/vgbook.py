@@ -18,7 +18,7 @@ from sphinx.util.fileutil import copy_asset
 
 ROOT = Path(__file__).parent.parent
 COMPUTES = ("jax", "jaxlib", "numpy", "optax", "matplotlib", "ipywidgets", "myst-nb")
-REPEATED = re.compile(r"<(script type=\"module\"|style)>.*?</(?:script|style)>", re.DOTALL)
+REPEATED = re.compile(r"<(script class=\"vg-script\"|style)>.*?</(?:script|style)>", re.DOTALL)
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 UNKNOWN = ", in Binder: put the course on GitHub and build it there; the link then stands here."
 
@@ -76,6 +76,18 @@ def configure(app: Sphinx, config: Config) -> None:
         }
 
 
+def once(body: str) -> str:
+    """Keep one of equal styles, the first, and one of equal scripts, the last.
+
+    An explorers' script runs as soon as the parser has reached it, long before the theme's, and
+    starts all the explorers above it.
+    """
+    styles = {m[0]: m.start() for m in reversed(list(REPEATED.finditer(body)))}
+    scripts = {m[0]: m.start() for m in REPEATED.finditer(body)}
+    kept = {m: (styles if m.startswith("<style") else scripts)[m] for m in scripts}
+    return REPEATED.sub(lambda m: m[0] if m.start() == kept[m[0]] else "", body)
+
+
 def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: object) -> None:
     """Drop what a page holds twice or without use, and name what has no name.
 
@@ -98,7 +110,7 @@ def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: obj
 
     context["script_files"] = list(filter(wanted, context["script_files"]))
     if "body" in context:
-        context["body"] = REPEATED.sub(lambda m: m[0] if first(m[0]) else "", context["body"])
+        context["body"] = once(context["body"])
     if generate := context.get("generate_toctree_html"):
 
         def named(*arguments: object, **options: object) -> str:

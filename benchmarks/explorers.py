@@ -27,23 +27,25 @@ ROOT = Path(__file__).parent.parent
 HTML = ROOT / "_build" / "html"
 PAGES = ["index", "chapters/gradients", "chapters/chain-rule", "chapters/depth"]
 
-# Dispatches an input event and waits for the frame after the one that it causes.
+# Dispatches an input event at the start of a frame, where browsers deliver a drag's events too, and
+# waits until that frame is painted.
 MOVE = """async ([selector, moves]) => {
   const input = document.querySelector(selector);
   const top = Number(input.max);
   const script = [], painted = [];
   for (let i = 0; i < moves; i++) {
     await new Promise((done) => setTimeout(done, 20));
+    await new Promise(requestAnimationFrame);
     input.value = (Number(input.value) + 7 + (i % 5)) % (top + 1);
     const before = performance.now();
     input.dispatchEvent(new Event('input', {bubbles: true}));
     document.body.getBoundingClientRect();
     script.push(performance.now() - before);
-    await new Promise((done) => requestAnimationFrame(() => {
+    await new Promise((done) => {
       const channel = new MessageChannel();
       channel.port1.onmessage = done;
       channel.port2.postMessage(0);
-    }));
+    });
     painted.push(performance.now() - before);
   }
   return [script, painted];
@@ -95,7 +97,9 @@ def in_the_book() -> None:
             row(f"{name}: input to chart laid out", percentiles(script), "")
             row(f"{name}: input to painted chart", percentiles(painted), "p95 16 ms")
             text = (HTML / f"{name}.html").read_text()
-            own = re.findall(r'<script type="module">.*?</script>|<style>.*?</style>', text, re.S)
+            own = re.findall(
+                r'<script class="vg-script">.*?</script>|<style>.*?</style>', text, re.S
+            )
             shipped = re.findall(r'<div class="vg-explorer">.*?</script>', text, re.S)
             sizes = [len(gzip.compress("".join(part).encode(), 9)) for part in (own, own + shipped)]
             row(f"{name}: script and style, gzip", f"{sizes[0] / 1000:.1f} kB", "60 kB")

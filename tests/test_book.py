@@ -102,10 +102,10 @@ def test_weight(book, page):
         found = "".join(re.findall(pattern, text, re.DOTALL))
         return len(gzip.compress(found.encode(), 9))
 
-    own = r"<script type=\"module\">.*?</script>|<style>.*?</style>"
+    own = r"<script class=\"vg-script\">.*?</script>|<style>.*?</style>"
     assert size(own) <= 60_000
     assert size(own + r"|<div class=\"vg-explorer\">.*?</script>") <= 250_000
-    assert len(re.findall(r"<script type=\"module\">", text)) == 1
+    assert len(re.findall(r"<script class=\"vg-script\"", text)) == 1
 
 
 def test_no_widget_state_and_no_machine_in_the_pages(book):

@@ -181,12 +181,14 @@ class Explorer:
             return f'<div class="vg-explorer">{fallback}</div>'
         page = json.dumps(self._page(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         data = page.replace("<", "\\u003c")
-        script = "\n".join((HERE / name).read_text("utf-8") for name in ("chart.mjs", "host.mjs"))
+        chart, host = ((HERE / name).read_text("utf-8") for name in ("chart.mjs", "host.mjs"))
+        script = chart.removesuffix("export default { render };\n") + host
         return (
             f'<div class="vg-explorer">{fallback}'
             f'<script type="application/json" class="vg-data">{data}</script></div>\n'
             f"<style>{(HERE / 'chart.css').read_text('utf-8')}</style>\n"
-            f'<script type="module">{script}</script>'
+            # No module: those wait for every script that the page loads.
+            f'<script class="vg-script">(() => {{"use strict";\n{script}}})();</script>'
         )
 
     def _page(self) -> dict[str, Any]:

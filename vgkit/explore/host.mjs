@@ -17,13 +17,13 @@ function residuals() {
 }
 
 // Undo grid.pack: whole numbers of steps, each predicted by its neighbours to the left and above.
-function decode({ text, points }) {
-  const steps = [];
+function decode({ text, points }, rows) {
+  const steps = new Int32Array(rows * points);
   const known = (value) => value > SPECIAL["-inf"];
-  for (let at = 0; at < text.length; at++) {
+  for (let at = 0, index = 0; at < text.length; at++, index++) {
     const code = text.charCodeAt(at);
     if (code === 126) {
-      steps.push(ABSENT);
+      steps[index] = ABSENT;
       continue;
     }
     let residual = RESIDUAL[code];
@@ -32,20 +32,19 @@ function decode({ text, points }) {
       const word = text.slice(at + 1, end);
       at = end;
       if (word in SPECIAL) {
-        steps.push(SPECIAL[word]);
+        steps[index] = SPECIAL[word];
         continue;
       }
       residual = Number(word);
     }
-    const index = steps.length;
     const first = index % points === 0;
     const left = first ? ABSENT : steps[index - 1];
     const up = index < points ? ABSENT : steps[index - points];
     const corner = first || index < points ? ABSENT : steps[index - points - 1];
     const both = known(left) && known(up) && known(corner);
-    steps.push(residual + (both ? left + up - corner : known(left) ? left : known(up) ? up : 0));
+    steps[index] = residual + (both ? left + up - corner : known(left) ? left : known(up) ? up : 0);
   }
-  return Int32Array.from(steps);
+  return steps;
 }
 
 function valueOf(step, { lo, step: size }) {
@@ -62,7 +61,8 @@ function gridReader(grid, controls) {
   return (positions) => {
     const data = {};
     for (const [name, packed] of Object.entries(grid)) {
-      decoded[name] ??= decode(packed);
+      const rows = packed.over.reduce((product, control) => product * sizes[control], 1);
+      decoded[name] ??= decode(packed, rows);
       const row = packed.over.reduce((sum, control) => sum * sizes[control] + positions[control], 0);
       const steps = decoded[name].subarray(row * packed.points, (row + 1) * packed.points);
       data[name] = Array.from(steps, (step) => valueOf(step, packed));
