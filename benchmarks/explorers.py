@@ -20,12 +20,12 @@ import jax
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from tools import chromium
+from tools import chromium, pages
 from vgkit import activations, data, explore, grads, nets
 
 ROOT = Path(__file__).parent.parent
 HTML = ROOT / "_build" / "html"
-PAGES = ["index", "chapters/gradients", "chapters/chain-rule", "chapters/depth"]
+PAGES = pages.live()
 
 # Dispatches an input event at the start of a frame, where browsers deliver a drag's events too, and
 # waits until that frame is painted.

@@ -12,16 +12,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-PAGES = [
-    "index",
-    "chapters/gradients",
-    "chapters/chain-rule",
-    "chapters/depth",
-    "references",
-    "genindex",
-    "search",
-]
-LIVE = [page for page in PAGES if page.startswith(("index", "chapters"))]
+from tools import pages
+
+PAGES = [*pages.all_pages(), "genindex", "search"]
+LIVE = pages.live()
 AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js")
 
 

@@ -8,9 +8,10 @@ import jupytext
 import numpy as np
 import pytest
 
+from tools import pages
 from vgkit.explore import grid
 
-PAGES = ["index", "chapters/gradients", "chapters/chain-rule", "chapters/depth"]
+PAGES = pages.live()
 TABLE = """root => Object.fromEntries([...root.querySelectorAll('.vg-values th[scope=col]')].map(
     (head, i) => [head.textContent, [...root.querySelectorAll('.vg-values tbody tr')].map(
         row => row.children[i].dataset.value ?? row.children[i].textContent)]))"""

@@ -130,7 +130,7 @@ function pointsOf(series, spec, data) {
 const isCurve = (series) => Boolean(series.x) && series.kind !== "path";
 
 // Reference curves show where the points lie; only the points themselves are read and tabulated.
-const readable = (spec) => spec.series.filter((series) => !isCurve(series));
+const readable = (spec) => spec.series.filter((series) => !isCurve(series) && series.kind !== "band");
 
 function rowsOf(spec, data) {
   const found = new Set(readable(spec).flatMap((series) => pointsOf(series, spec, data).map(({ index }) => index)));
@@ -154,7 +154,7 @@ function marker(shape, x, y, size, extra = "") {
 }
 
 const shapeOf = (series, number) => (series.marker === undefined ? MARKERS[number % MARKERS.length] : series.marker);
-const colourOf = (number) => `vg-c${(number % 4) + 1}`;
+const colourOf = (series, number) => `vg-c${((series.colour ?? number) % 4) + 1}`;
 
 // Everything that depends on the size of the picture: the scales and where a point goes.
 function frameOf(spec, data, held, width, height) {
@@ -163,7 +163,8 @@ function frameOf(spec, data, held, width, height) {
   const points = (series) => all.flatMap((one) => pointsOf(series, spec, one));
   const curves = spec.series.filter(isCurve);
   const scaled = log || !curves.length ? spec.series : curves;
-  const values = scaled.flatMap((series) => points(series).map(({ y }) => y).filter(isNumber));
+  const edges = scaled.flatMap((series) => (series.upper ? [series, { ...series, name: series.upper }] : [series]));
+  const values = edges.flatMap((series) => points(series).map(({ y }) => y).filter(isNumber));
   const across = spec.series.flatMap((series) => points(series).map(({ x }) => x).filter(isNumber));
   const bases = spec.series.filter(({ kind }) => kind === "bars").map(({ base = 0 }) => base);
   const zeros = log && values.includes(0);
@@ -267,18 +268,27 @@ function drawPath(series, number, points, frame) {
   return line + dots.join("") + (last < 0 ? "" : note(0, near ? "start and end" : "start") + (near || !last ? "" : note(last, "end")));
 }
 
-const DRAW = { bars: drawBars, path: drawPath, line: drawLine };
+// The area between two arrays: an edge is left out where either has no point.
+function drawBand(series, number, points, frame, spec, data) {
+  const upper = new Map(pointsOf({ ...series, name: series.upper }, spec, data).map((point) => [point.index, point]));
+  const both = points.filter(({ index }) => upper.has(index));
+  const edge = (some) => some.map(frame.place).map(({ x, y }) => `${round(x)} ${round(y)}`);
+  const around = [...edge(both), ...edge(both.map(({ index }) => upper.get(index))).reverse()];
+  return around.length ? `<path class="vg-band" d="M${around.join("L")}z"/>` : "";
+}
+
+const DRAW = { band: drawBand, bars: drawBars, path: drawPath, line: drawLine };
 
 function drawSeries(spec, data, frame, heldNumber = null) {
   return spec.series
     .map((series, number) => {
-      if (heldNumber !== null && series.hold === false) return "";
+      if (heldNumber !== null && (series.hold === false || series.kind === "band")) return "";
       const points = pointsOf(series, spec, data);
       if (!points.length) return "";
-      const drawn = (heldNumber === null ? (DRAW[series.kind] ?? drawLine) : drawLine)(series, number, points, frame);
+      const drawn = (heldNumber === null ? (DRAW[series.kind] ?? drawLine) : drawLine)(series, number, points, frame, spec, data);
       const end = frame.place(points[points.length - 1]);
       const tag = heldNumber === null ? "" : `<text class="vg-note" x="${round(end.x + 6)}" y="${round(end.y + 4)}">${heldNumber + 1}</text>`;
-      return `<g class="${colourOf(number)}${heldNumber === null ? "" : " vg-held"}">${drawn}${tag}</g>`;
+      return `<g class="${colourOf(series, number)}${heldNumber === null ? "" : " vg-held"}">${drawn}${tag}</g>`;
     })
     .join("");
 }
@@ -287,10 +297,10 @@ function legend(spec, held, anyNegative) {
   const swatch = (series, number) => {
     const shape = shapeOf(series, number);
     const sign =
-      series.kind === "bars"
-        ? '<rect class="vg-bar" x="6" y="3" width="16" height="12"/>'
+      series.kind === "bars" || series.kind === "band"
+        ? `<rect class="vg-${series.kind === "bars" ? "bar" : "band"}" x="6" y="3" width="16" height="12"/>`
         : `<path class="vg-line${series.dash ? " vg-dash" : ""}" d="M1 9H27"/>${shape ? marker(shape, 14, 9, 3.6) : ""}`;
-    return `<svg class="${colourOf(number)}" width="28" height="18" aria-hidden="true">${sign}</svg>`;
+    return `<svg class="${colourOf(series, number)}" width="28" height="18" aria-hidden="true">${sign}</svg>`;
   };
   const items = spec.series.map((series, number) => `<li>${swatch(series, number)}${escapeText(series.label)}</li>`);
   if (anyNegative) items.push("<li>hollow: negative, drawn by its size</li>");

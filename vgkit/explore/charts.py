@@ -26,10 +26,11 @@ def series(name: str, label: str, kind: str = "line", **style: Any) -> dict[str,
     Args:
         name: Name of the array.
         label: What the legend calls it.
-        kind: "line", "path" (steps in order) or "bars".
+        kind: "line", "path" (steps in order), "bars", or "band", the area up to another array.
         style: `x`, the name of another array to draw it over; `marker`, None for a line without;
-            `dash`, True for a dashed line; `base`, where bars start; `hold`, False for a curve
-            that is not kept for comparison.
+            `dash`, True for a dashed line; `base`, where bars start; `upper`, the other edge of a
+            band; `colour`, a number from 0 to 3 in place of the series' own; `hold`, False for a
+            curve that is not kept for comparison.
     """
     return {"name": name, "label": label, "kind": kind, **style}
 

@@ -58,10 +58,13 @@ def _draw_series(
     x = np.asarray(data[series["x"]]) if "x" in series else start + np.arange(len(y))
     if spec["y"].get("scale") == "log":
         y = np.where(y == 0, np.nan, np.abs(y))
-    style = {"color": COLOURS[index % len(COLOURS)], "label": series["label"]}
+    colour = COLOURS[series.get("colour", index) % len(COLOURS)]
+    style = {"color": colour, "label": series["label"]}
     if series.get("kind") == "bars":
         base = series.get("base", 0)
         axes.bar(x, y - base, bottom=base, width=0.6, alpha=0.8, **style)
+    elif series.get("kind") == "band":
+        axes.fill_between(x, y, np.asarray(data[series["upper"]], float), alpha=0.2, lw=0, **style)
     else:
         marker = MARKERS[index % len(MARKERS)] if series.get("marker", True) else None
         axes.plot(x, y, linestyle="--" if series.get("dash") else "-", marker=marker, ms=4, **style)

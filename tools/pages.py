@@ -1,0 +1,25 @@
+"""The pages of the book, in the order of its table of contents."""
+
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+
+
+def all_pages() -> list[str]:
+    """Every page that the table of contents names, the first one included."""
+
+    def walk(entries: list[dict]) -> list[str]:
+        return [
+            page for entry in entries for page in [entry["file"], *walk(entry.get("sections", []))]
+        ]
+
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+    parts = [contents, *contents.get("parts", [])]
+    return [contents["root"], *(page for part in parts for page in walk(part.get("chapters", [])))]
+
+
+def live() -> list[str]:
+    """The pages that have an explorer."""
+    return [p for p in all_pages() if "explore.Explorer(" in (ROOT / f"{p}.md").read_text("utf-8")]
