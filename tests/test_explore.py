@@ -183,9 +183,8 @@ def test_javascript_unpacks_the_same():
     values = 10 ** random.normal(0, 30, (8, 9))
     values[1, 2], values[3, 4], values[5, 6], values[0, 0] = 0, np.nan, np.inf, -2.5
     packed = grid.pack(values, ["a"])
-    rows = in_javascript(
-        f"Array.from(decode({json.dumps(packed)}), (step) => valueOf(step, {json.dumps(packed)}))"
-    )
+    text = json.dumps(packed)
+    rows = in_javascript(f"Array.from(decode({text}, 8), (step) => valueOf(step, {text}))")
     rows = np.array([np.nan if v is None else float(v) for v in rows]).reshape(8, 9)
     np.testing.assert_allclose(rows, grid.unpack(packed), rtol=1e-12)
 
