@@ -136,3 +136,14 @@ def test_bad_input_is_refused(case, unchecked):
     call, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("init", ["he_normal", "orthogonal"])
+def test_a_stack_drawn_in_one_piece_is_the_same_network(init):
+    key = jax.random.key(3)
+    found = nets.mlp_stack(key, 4, 6, 2, init)
+    expected = nets.stack(nets.mlp(key, (6, 6, 6, 6, 6, 2), init))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), found, expected)
+    for sizes in [(0, 6, 2), (4, 0, 2), (4, 6, 0)]:
+        with pytest.raises(ValueError, match="must be a whole number of at least 1; got 0"):
+            nets.mlp_stack(key, *sizes)

@@ -160,7 +160,7 @@ def measured(name, init, width, depth, seeds, std=None):
         key_net, key_x = jax.random.split(key)
         x = jax.random.normal(key_x, (1, width))
         x = x / jnp.sqrt(jnp.mean(x**2))
-        net = nets.stack(nets.mlp(key_net, (width,) * (depth + 1) + (10,), init, std=std))
+        net = nets.mlp_stack(key_net, depth, width, 10, init, std=std)
         phi = activations.function(name)
         found = grads.profile(net, x, jnp.array([3]), "cross_entropy", phi, depth)
         return found.error_signal, found.weight_gradient

@@ -215,6 +215,33 @@ def stack(net: MLP) -> Stack:
     return Stack(jax.tree.map(lambda *leaves: jnp.stack(leaves), *hidden), output)
 
 
+def mlp_stack(
+    key: Array,
+    depth: int,
+    width: int,
+    outputs: int,
+    init: str = "glorot_normal",
+    *,
+    std: float | None = None,
+) -> Stack:
+    """Draw a network of equal layers in one piece, which compiles quickly however deep it is.
+
+    The numbers are those of `stack(mlp(key, (width,) * (depth + 1) + (outputs,), init))`.
+
+    Raises:
+        ValueError: If `depth`, `width` or `outputs` is below 1, or the initialiser is unknown.
+    """
+    draw = initialiser(init, std)
+    depth = _check.whole("depth", depth, 1)
+    width, outputs = _check.whole("width", width, 1), _check.whole("outputs", outputs, 1)
+    keys = jax.random.split(key, depth + 1)
+    hidden = jax.vmap(lambda key: draw(key, (width, width), float))(keys[:-1])
+    return Stack(
+        Layer(hidden, jnp.zeros((depth, width))),
+        Layer(draw(keys[-1], (outputs, width), float), jnp.zeros(outputs)),
+    )
+
+
 def unstack(stacked: Stack, depth: int) -> MLP:
     """The ordinary network of the first `depth` hidden layers of a stack and its output layer.
 
