@@ -38,9 +38,15 @@ def explorers(request):
         patch.setattr(explore.Explorer, "__init__", record)
         patch.setattr("myst_nb.glue", lambda *_, **__: None)
         scope = {"__name__": "__main__"}
-        for cell in notebook.cells:
-            if cell.cell_type == "code" and len(found) < 5:
-                exec(compile(cell.source, f"{page}.md", "exec"), scope)
+        sources = [
+            cell.source
+            for cell in notebook.cells
+            if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", [])
+        ]
+        count = sum("explore.Explorer(" in source for source in sources)
+        for source in sources:
+            if len(found) < count:
+                exec(compile(source, f"{page}.md", "exec"), scope)
         patch.undo()
         made[page] = found
     return made
