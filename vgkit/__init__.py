@@ -4,7 +4,7 @@ Data flows one way: `nets` makes networks, `grads` measures them, `plots` and `e
 was measured. Parameters are plain pytrees and every gradient is JAX's own.
 """
 
-from vgkit import activations, data, explore, grads, nets, plots, theory
+from vgkit import activations, data, explore, grads, nets, plots, recurrent, theory
 
 __version__ = "0.1.0"
-__all__ = ["activations", "data", "explore", "grads", "nets", "plots", "theory"]
+__all__ = ["activations", "data", "explore", "grads", "nets", "plots", "recurrent", "theory"]

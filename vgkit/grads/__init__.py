@@ -3,6 +3,7 @@
 Two signals are kept apart. The **error signal** of a layer, delta_l = dL/dz_l, is what travels
 backward. The **weight gradient**, dL/dW_l = delta_l h_(l-1)^T, is what moves the weights. They can
 differ by many orders of magnitude. Layers count from 1 at the input; arrays are ordered likewise.
+In recurrent nets time steps take the place of layers, and the state that of the error signal.
 """
 
 from vgkit.grads.jacobians import jacobians, product_spectrum, singular_values
@@ -22,12 +23,21 @@ from vgkit.grads.signals import (
     weight_gradients,
     weight_norms,
 )
+from vgkit.grads.through_time import (
+    StateNorms,
+    StatesLoss,
+    state_gradients,
+    state_jacobians,
+    state_norms,
+)
 
 __all__ = [
     "LOSSES",
     "NORMS",
     "Loss",
     "Profile",
+    "StateNorms",
+    "StatesLoss",
     "cross_entropy",
     "decades_per_layer",
     "end_to_end_ratio",
@@ -42,6 +52,9 @@ __all__ = [
     "profiles",
     "rms",
     "singular_values",
+    "state_gradients",
+    "state_jacobians",
+    "state_norms",
     "weight_gradients",
     "weight_norms",
 ]

@@ -36,14 +36,14 @@ def jacobians(
 
 
 def singular_values(
-    matrices: Sequence[Float[Array, "_fan_out _fan_in"]],
+    matrices: Sequence[Float[Array, "_fan_out _fan_in"]] | Float[Array, "_stack _fan_out _fan_in"],
 ) -> list[Float[Array, " _rank"]]:
     """Singular values of every matrix, largest first."""
     return [jnp.linalg.svd(matrix, compute_uv=False) for matrix in matrices]
 
 
 def product_spectrum(
-    jacobians: Sequence[Float[Array, "_fan_out _fan_in"]],
+    jacobians: Sequence[Float[Array, "_fan_out _fan_in"]] | Float[Array, "_stack _fan_out _fan_in"],
 ) -> Float[Array, " rank"]:
     r"""Singular values of the product of layer Jacobians, largest first.
 

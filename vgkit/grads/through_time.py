@@ -1,0 +1,131 @@
+"""Gradients and Jacobians of a recurrent net with respect to its state at every time step."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from vgkit import _check, activations, recurrent
+from vgkit.grads.signals import NORMS
+
+StatesLoss = Callable[[Float[Array, "states hidden"]], Float[Array, ""]]
+
+
+class StateNorms(NamedTuple):
+    """Size of the gradient with respect to the state of every step, step 0 first.
+
+    Attributes:
+        h: Of the hidden state's part.
+        c: Of the cell state's part; None for cells without one.
+        whole: Of the whole state's gradient, all that reaches the steps before.
+    """
+
+    h: Float[Array, " states"]
+    c: Float[Array, " states"] | None
+    whole: Float[Array, " states"]
+
+
+def state_gradients(
+    cell: recurrent.Cell,
+    x: Float[Array, "time inputs"],
+    loss: StatesLoss,
+    activation: str | activations.Function = "tanh",
+    *,
+    start: recurrent.State | None = None,
+) -> recurrent.State:
+    r"""Gradient of a loss with respect to the state of every step, for one sequence.
+
+    .. math:: \frac{\partial L}{\partial h_t} \text{ and, for an LSTM, }
+              \frac{\partial L}{\partial c_t}, \quad t = 0, \dots, T
+
+    What step t hands on is its state: h_t or, in an LSTM, the pair (h_t, c_t). The gradient is
+    total: it counts every way from this state through the later steps to the loss. Within a pair,
+    one is held while the other is moved. So dL/dh_t is what goes through the gates of step t+1 (and
+    through a loss that reads h_t), dL/dc_t what goes along c_t -> c_(t+1). Neither alone tells
+    whether the loss hears of step t; the norm of the pair does, see `state_norms`.
+
+    At the last step dL/dc_T is 0, since no step follows. Frameworks that keep the gradient of c_t
+    as a node of the graph add the way through h_t to it, dL/dh_t * dh_t/dc_t.
+
+    Args:
+        cell: Parameters.
+        x: One sequence of T inputs.
+        loss: Function of all hidden states, shape (T + 1, hidden), to a scalar. For a loss at the
+            last step: `lambda h: ... h[-1] ...`.
+        activation: As for `recurrent.step`.
+        start: State before the first input, zeros if left out.
+
+    Returns:
+        T + 1 rows of h and, for an LSTM, of c; in units of loss per unit of state.
+
+    Raises:
+        ValueError: As for `recurrent.run`.
+    """
+
+    def of_probes(probes: recurrent.State) -> Array:
+        return loss(recurrent.run(cell, x, activation, start=start, probes=probes).h)
+
+    return jax.grad(of_probes)(recurrent.probes(cell, len(x)))
+
+
+def state_norms(gradients: recurrent.State, kind: str = "l2") -> StateNorms:
+    r"""Size of a state's gradient at every step.
+
+    .. math:: \|\partial L / \partial (h_t, c_t)\|^2
+              = \|\partial L / \partial h_t\|^2 + \|\partial L / \partial c_t\|^2
+
+    Args:
+        gradients: What `state_gradients` returns for one sequence.
+        kind: A key of `NORMS`. The sum above is that of "l2"; "rms" takes the mean over all
+            elements of the pair.
+
+    Raises:
+        ValueError: If the kind is unknown.
+    """
+    norm = jax.vmap(_check.choice("kind", kind, NORMS))
+    h, c = gradients
+    if c is None:
+        return StateNorms(norm(h), None, norm(h))
+    return StateNorms(norm(h), norm(c), norm(jnp.concatenate([h, c], axis=1)))
+
+
+def state_jacobians(
+    cell: recurrent.Cell,
+    x: Float[Array, "time inputs"],
+    activation: str | activations.Function = "tanh",
+    *,
+    start: recurrent.State | None = None,
+) -> Float[Array, "time state state"]:
+    r"""Jacobian of every step with respect to the state before it, for one sequence.
+
+    .. math:: J_t = \frac{\partial s_t}{\partial s_{t-1}}, \quad s_t = h_t
+              \text{ or, for an LSTM, } (h_t, c_t)
+
+    For a vanilla cell it is diag(phi'(z_t)) W_rec. The gradient with respect to s_(t-1) is J_t
+    transposed times that with respect to s_t, where the loss reads the last state only. For the
+    singular values of each and of the product see `singular_values` and `product_spectrum`.
+
+    Args:
+        cell: Parameters.
+        x: One sequence of T inputs.
+        activation: As for `recurrent.step`.
+        start: State before the first input, zeros if left out.
+
+    Returns:
+        T matrices, that of step 1 first; for an LSTM the rows and columns of h come before those
+        of c.
+
+    Raises:
+        ValueError: As for `recurrent.run`.
+    """
+    states = recurrent.run(cell, x, activation, start=start)
+    _, unravel = ravel_pytree(recurrent.zero_state(cell))
+    flat = jax.vmap(lambda state: ravel_pytree(state)[0])(states)
+
+    def flat_step(before: Array, x: Array) -> Array:
+        return ravel_pytree(recurrent.step(cell, unravel(before), x, activation))[0]
+
+    return jax.vmap(jax.jacfwd(flat_step))(flat[:-1], x)
