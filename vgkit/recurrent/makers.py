@@ -12,7 +12,7 @@ from vgkit.recurrent.cells import GRU, LSTM, RNN, Cell, check_cell
 
 _FANS = {"in_axis": -1, "out_axis": -2}
 RECURRENT_INITIALISERS: dict[str, Callable[..., Array]] = {
-    "identity": lambda key, shape, dtype: jnp.broadcast_to(jnp.eye(shape[-1], dtype=dtype), shape),
+    "identity": lambda key, shape, dtype: jnp.eye(*shape, dtype=dtype),
     "orthogonal": jax.nn.initializers.orthogonal(),
     "lecun_normal": jax.nn.initializers.lecun_normal(**_FANS),
     "glorot_normal": jax.nn.initializers.glorot_normal(**_FANS),
@@ -33,10 +33,16 @@ def _draw(
     inputs, hidden = _check.whole("inputs", inputs, 1), _check.whole("hidden", hidden, 1)
     if not 0 <= gain < float("inf"):
         raise ValueError(f"gain must be a number of at least 0; got {gain!r}")
-    key_in, key_rec = jax.random.split(key)
-    w_in = jax.nn.initializers.lecun_normal(**_FANS)(key_in, (*gates, hidden, inputs), float)
-    w_rec = draw(key_rec, (*gates, hidden, hidden), float)
-    return w_in, gain * w_rec, jnp.zeros((*gates, hidden))
+    draw_in = RECURRENT_INITIALISERS["lecun_normal"]
+
+    def gate(key: Array) -> tuple[Array, Array]:
+        key_in, key_rec = jax.random.split(key)
+        w_rec = draw(key_rec, (hidden, hidden), float)
+        return draw_in(key_in, (hidden, inputs), float), gain * w_rec
+
+    # One gate at a time: initialisers would count a leading axis as a part of the fan-in.
+    w_in, w_rec = jax.vmap(gate)(jax.random.split(key, gates)) if gates else gate(key)
+    return w_in, w_rec, jnp.zeros((*gates, hidden))
 
 
 def rnn(
