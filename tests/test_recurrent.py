@@ -43,24 +43,28 @@ def loss(h):
     return jnp.sum(jnp.asarray(READ) * h**2) / 2
 
 
+def loss_gradient(t, h):
+    return READ[t] * h
+
+
 def as_numpy(tree):
     return jax.tree.map(np.asarray, tree)
 
 
-def rnn_by_hand(cell, x, start, name):
+def rnn_by_hand(cell, x, start, name, by_state=loss_gradient):
     w_in, w, b = as_numpy(cell)
     phi, slope = PHI[name]
     h, z = [np.asarray(start.h)], []
     for x_t in x:
         z.append(w_in @ x_t + w @ h[-1] + b)
         h.append(phi(z[-1]))
-    dh = [READ[-1] * h[-1]]
+    dh = [by_state(len(x), h[-1])]
     for t in range(len(x) - 1, -1, -1):
-        dh.insert(0, w.T @ (slope(z[t]) * dh[0]) + READ[t] * h[t])
+        dh.insert(0, w.T @ (slope(z[t]) * dh[0]) + by_state(t, h[t]))
     return (np.stack(h), None), (np.stack(dh), None)
 
 
-def lstm_by_hand(cell, x, start, name):
+def lstm_by_hand(cell, x, start, name, by_state=loss_gradient):
     w_in, w, b = as_numpy(cell)
     phi, slope = PHI[name]
     h, c, kept = [np.asarray(start.h)], [np.asarray(start.c)], []
@@ -70,7 +74,7 @@ def lstm_by_hand(cell, x, start, name):
         kept.append((i, f, zg, o))
         c.append(f * c[-1] + i * phi(zg))
         h.append(o * phi(c[-1]))
-    dh, dc = [READ[-1] * h[-1]], [np.zeros(HIDDEN)]
+    dh, dc = [by_state(len(x), h[-1])], [np.zeros(HIDDEN)]
     for t in range(len(x) - 1, -1, -1):
         i, f, zg, o = kept[t]
         node = dc[0] + dh[0] * o * slope(c[t + 1])  # everything that c_(t+1) acts on
@@ -80,12 +84,12 @@ def lstm_by_hand(cell, x, start, name):
             node * i * slope(zg),
             dh[0] * phi(c[t + 1]) * o * (1 - o),
         )
-        dh.insert(0, sum(w[k].T @ gate for k, gate in enumerate(gates)) + READ[t] * h[t])
+        dh.insert(0, sum(w[k].T @ gate for k, gate in enumerate(gates)) + by_state(t, h[t]))
         dc.insert(0, node * f)
     return (np.stack(h), np.stack(c)), (np.stack(dh), np.stack(dc))
 
 
-def gru_by_hand(cell, x, start, name):
+def gru_by_hand(cell, x, start, name, by_state=loss_gradient):
     w_in, w, b, b_rec = as_numpy(cell)
     phi, slope = PHI[name]
     h, kept = [np.asarray(start.h)], []
@@ -96,14 +100,14 @@ def gru_by_hand(cell, x, start, name):
         zn = w_in[2] @ x_t + b[2] + r * inner
         kept.append((r, z, inner, zn))
         h.append((1 - z) * phi(zn) + z * h[-1])
-    dh = [READ[-1] * h[-1]]
+    dh = [by_state(len(x), h[-1])]
     for t in range(len(x) - 1, -1, -1):
         r, z, inner, zn = kept[t]
         dn = dh[0] * (1 - z) * slope(zn)
         dz = dh[0] * (h[t] - phi(zn)) * z * (1 - z)
         dr = dn * inner * r * (1 - r)
         back = dh[0] * z + w[0].T @ dr + w[1].T @ dz + w[2].T @ (dn * r)
-        dh.insert(0, back + READ[t] * h[t])
+        dh.insert(0, back + by_state(t, h[t]))
     return (np.stack(h), None), (np.stack(dh), None)
 
 
@@ -271,6 +275,33 @@ def test_norms_by_hand():
 
 
 @pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("length", [1, 7, TIME])
+def test_profile_is_that_of_the_shorter_sequences(kind, length):
+    cell, start = random_cell(kind), random_start(kind)
+    x = jax.random.normal(jax.random.key(9), (3, TIME, INPUTS))
+    u = READ[:3]
+    read = jax.jit(lambda n: grads.state_profile(cell, x, jnp.asarray(u), start=start, length=n))
+    profile = read(length)
+
+    def by_hand(i):
+        def last_only(t, h):
+            return u[i] if t == length else np.zeros(HIDDEN)
+
+        return BY_HAND[kind](cell, np.asarray(x[i, :length]), start, "tanh", last_only)[1]
+
+    by_hand = [by_hand(i) for i in range(3)]
+    for part, found in zip(range(2), (profile.h, profile.c), strict=True):
+        if by_hand[0][part] is None:
+            assert found is None
+            continue
+        squares = np.mean([np.sum(pair[part] ** 2, axis=1) for pair in by_hand], axis=0)
+        np.testing.assert_allclose(found[: length + 1], np.sqrt(squares), rtol=1e-10)
+        assert np.isnan(found[length + 1 :]).all()
+    both = profile.h**2 + (0 if profile.c is None else profile.c**2)
+    np.testing.assert_allclose(profile.whole, np.sqrt(both), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
 def test_batches_by_vmap_and_traced_activations(kind):
     cell = random_cell(kind)
     x = jax.random.normal(jax.random.key(9), (4, TIME, INPUTS))
@@ -365,6 +396,22 @@ BAD = {
         "x must have shape",
     ),
     "jacobians at nan": (lambda: grads.state_jacobians(CELL, X * jnp.nan), "x must be finite"),
+    "profile of one sequence": (
+        lambda: grads.state_profile(CELL, X, jnp.ones((1, HIDDEN))),
+        r"x must have shape \(at least 1, at least 1, 3\); got \(12, 3\)",
+    ),
+    "direction": (
+        lambda: grads.state_profile(CELL, X[None], jnp.ones((1, 4))),
+        r"direction must have shape \(1, 5\); got \(1, 4\)",
+    ),
+    "length": (
+        lambda: grads.state_profile(CELL, X[None], jnp.ones((1, HIDDEN)), length=13),
+        "length must be at most 12, the inputs there are; got 13",
+    ),
+    "no length": (
+        lambda: grads.state_profile(CELL, X[None], jnp.ones((1, HIDDEN)), length=0),
+        "length must be a whole number of at least 1; got 0",
+    ),
     "norm kind": (
         lambda: grads.state_norms(recurrent.State(X), "max"),
         "kind must be one of rms, l2; got 'max'",

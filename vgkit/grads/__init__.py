@@ -29,6 +29,7 @@ from vgkit.grads.through_time import (
     state_gradients,
     state_jacobians,
     state_norms,
+    state_profile,
 )
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "state_gradients",
     "state_jacobians",
     "state_norms",
+    "state_profile",
     "weight_gradients",
     "weight_norms",
 ]

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from vgkit import _check, activations, recurrent
-from vgkit.grads.signals import NORMS
+from vgkit.grads.signals import NORMS, rms
 
 StatesLoss = Callable[[Float[Array, "states hidden"]], Float[Array, ""]]
 
@@ -90,6 +90,52 @@ def state_norms(gradients: recurrent.State, kind: str = "l2") -> StateNorms:
     if c is None:
         return StateNorms(norm(h), None, norm(h))
     return StateNorms(norm(h), norm(c), norm(jnp.concatenate([h, c], axis=1)))
+
+
+def state_profile(
+    cell: recurrent.Cell,
+    x: Float[Array, "batch time inputs"],
+    direction: Float[Array, "batch hidden"],
+    activation: str | activations.Function = "tanh",
+    *,
+    start: recurrent.State | None = None,
+    length: int | Int[Array, ""] | None = None,
+) -> StateNorms:
+    r"""Size of the gradient at every step of sequences whose last state is read along a direction.
+
+    .. math:: L = u^{\mathsf T} h_T
+
+    Where u has length 1, dL/dh_T has too, and each size is the share that is left. `length` may be
+    traced, so that one compilation serves all.
+
+    Args:
+        cell: Parameters.
+        x: Batch of sequences.
+        direction: u of every sequence.
+        activation: As for `recurrent.step`.
+        start: State before the first input, of all sequences; zeros if left out.
+        length: T, at most the number of inputs, which it is if left out.
+
+    Returns:
+        Euclidean norms, RMS over the sequences; NaN for steps beyond `length`.
+
+    Raises:
+        ValueError: As for `recurrent.run`, or if `direction` or `length` does not fit.
+    """
+    _check.shape("x", x, (None, None, cell.w_in.shape[-1]))
+    _check.shape("direction", direction, (len(x), cell.w_rec.shape[-1]))
+    inputs = x.shape[1]
+    length = inputs if length is None else length
+    if not _check.traced(length) and _check.whole("length", length, 1) > inputs:
+        raise ValueError(f"length must be at most {inputs}, the inputs there are; got {length}")
+
+    def one(x: Array, u: Array) -> StateNorms:
+        gradients = state_gradients(cell, x, lambda h: u @ h[length], activation, start=start)
+        return state_norms(gradients)
+
+    found = jax.tree.map(jax.vmap(rms, 1), jax.vmap(one)(x, direction))
+    missing = jnp.where(jnp.arange(inputs + 1) <= length, 0.0, jnp.nan)
+    return jax.tree.map(lambda norms: norms + missing, found)
 
 
 def state_jacobians(
