@@ -345,6 +345,21 @@ def test_normal_initialisers_have_the_published_variance(kind, init, variance):
         assert w.var() == pytest.approx(1 / 100, rel=4 * np.sqrt(2 / (200 * 100)))
 
 
+@pytest.mark.parametrize("kind", MAKERS)
+def test_uniform_cells_are_drawn_as_pytorch_draws_them(kind):
+    """U[-1/sqrt(hidden), 1/sqrt(hidden)]: variance 1 / (3 hidden), of a sum of two twice it."""
+    cell = recurrent.uniform(KEY, kind, 100, 400)
+    assert all(cell.w_rec.shape == w.shape for w in [MAKERS[kind](KEY, 100, 400).w_rec])
+    twice = cell.b[:2] if kind == "gru" else cell.b
+    once = [cell.w_in, cell.w_rec] + ([cell.b[2], cell.b_rec] if kind == "gru" else [])
+    for arrays, draws in [(once, 1), ([twice], 2)]:
+        for array in map(np.asarray, arrays):
+            # Relative error of a variance from n draws: sqrt((kurtosis - 1) / n), kurtosis < 3.
+            expected = pytest.approx(draws / 1200, rel=4 * np.sqrt(2 / array.size))
+            assert array.var() == expected
+            assert np.abs(array).max() <= draws / 20
+
+
 def test_gate_biases_open_their_gate_and_no_other():
     lstm = recurrent.lstm(KEY, INPUTS, HIDDEN, forget_bias=5.0)
     np.testing.assert_array_equal(lstm.b, [[0] * HIDDEN, [5] * HIDDEN, [0] * HIDDEN, [0] * HIDDEN])
@@ -416,6 +431,8 @@ BAD = {
         lambda: grads.state_norms(recurrent.State(X), "max"),
         "kind must be one of rms, l2; got 'max'",
     ),
+    "uniform kind": (lambda: recurrent.uniform(KEY, "ltsm", 3, 3), "kind must be one of rnn, lstm"),
+    "uniform size": (lambda: recurrent.uniform(KEY, "gru", 3, -1), "hidden must be a whole number"),
     "kind": (lambda: recurrent.from_arrays("esn", W_IN, W), "kind must be one of rnn, lstm, gru"),
     "oblong": (
         lambda: recurrent.from_arrays("rnn", W_IN, W[:, :3]),

@@ -103,3 +103,29 @@ def signals() -> dict[str, Any]:
             ("", "It passes: layer 1 gets {ratio} times the last hidden layer's error signal."),
         ],
     )  # fmt: skip
+
+
+def time_steps(
+    drawn: Mapping[str, str], kept: str, *, dashed: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """A chart of gradients against the time step, on a logarithmic axis with the formats' ends.
+
+    Args:
+        drawn: Labels of gradients by the name of their array; 1 is their size at the last step.
+        kept: Name of the array whose first number is what is left of them at step 0.
+        dashed: Labels of curves to compare them with, by the name of their array.
+    """
+    left = "the gradient of the last step gets back to step 0."
+    return chart(
+        [series(name, label, marker=None) for name, label in drawn.items()]
+        + [series(name, label, marker=None, dash=True) for name, label in dashed.items()],
+        x={"label": "Time step (the loss reads the last one)", "name": "step", "start": 0},
+        y={"label": "Norm of the gradient, 1 at the last step", "scale": "log"},
+        lines=FORMAT_LINES,
+        summary=[
+            (f"{kept} == 0", "Exactly 0 of the gradient gets back to step 0: no path is left."),
+            (f"{kept} < 0.01", f"It vanishes: {{{kept}}} of {left}"),
+            (f"{kept} > 100", f"It explodes: {{{kept}}} times {left}"),
+            ("", f"It passes: {{{kept}}} times {left}"),
+        ],
+    )

@@ -6,7 +6,7 @@ in PyTorch's order, so that `lstm.weight_ih_l0.reshape(4, hidden, inputs)` is it
 """
 
 from vgkit.recurrent.cells import GRU, LSTM, RNN, Cell, State, probes, run, step, zero_state
-from vgkit.recurrent.makers import RECURRENT_INITIALISERS, from_arrays, gru, lstm, rnn
+from vgkit.recurrent.makers import RECURRENT_INITIALISERS, from_arrays, gru, lstm, rnn, uniform
 
 __all__ = [
     "GRU",
@@ -22,5 +22,6 @@ __all__ = [
     "rnn",
     "run",
     "step",
+    "uniform",
     "zero_state",
 ]

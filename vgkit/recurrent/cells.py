@@ -62,6 +62,8 @@ class GRU(NamedTuple):
 
 
 Cell = RNN | LSTM | GRU
+GATES: dict[type, tuple[int, ...]] = {RNN: (), LSTM: (4,), GRU: (3,)}
+"""The leading axis of a cell's arrays."""
 
 
 class State(NamedTuple):
@@ -78,10 +80,10 @@ class State(NamedTuple):
 
 def check_cell(cell: Cell) -> None:
     """Require shapes that fit together."""
-    if type(cell) not in _STEPS:
-        names = ", ".join(kind.__name__ for kind in _STEPS)
+    if type(cell) not in GATES:
+        names = ", ".join(kind.__name__ for kind in GATES)
         raise ValueError(f"cell must be one of {names}; got {type(cell).__name__}")
-    gates = {RNN: (), LSTM: (4,), GRU: (3,)}[type(cell)]
+    gates = GATES[type(cell)]
     _check.shape("w_rec", cell.w_rec, (*gates, None, None))
     *_, rows, columns = cell.w_rec.shape
     if rows != columns:

@@ -8,7 +8,7 @@ from jaxtyping import Array
 from numpy.typing import ArrayLike
 
 from vgkit import _check
-from vgkit.recurrent.cells import GRU, LSTM, RNN, Cell, check_cell
+from vgkit.recurrent.cells import GATES, GRU, LSTM, RNN, Cell, check_cell
 
 _FANS = {"in_axis": -1, "out_axis": -2}
 RECURRENT_INITIALISERS: dict[str, Callable[..., Array]] = {
@@ -23,6 +23,9 @@ RECURRENT_INITIALISERS: dict[str, Callable[..., Array]] = {
 All singular values of "identity" and "orthogonal" are 1. The others are those of
 `jax.nn.initializers`; lecun_normal and glorot_normal are the same for a square matrix.
 """
+
+
+KINDS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
 
 def _draw(
@@ -61,7 +64,7 @@ def rnn(
     Raises:
         ValueError: If a size is below 1, `init` is unknown, or `gain` is negative or not finite.
     """
-    return RNN(*_draw(key, (), inputs, hidden, init, gain))
+    return RNN(*_draw(key, GATES[RNN], inputs, hidden, init, gain))
 
 
 def lstm(
@@ -86,7 +89,7 @@ def lstm(
     Raises:
         ValueError: As for `rnn`, or if `forget_bias` is not finite.
     """
-    w_in, w_rec, b = _draw(key, (4,), inputs, hidden, init, gain)
+    w_in, w_rec, b = _draw(key, GATES[LSTM], inputs, hidden, init, gain)
     _check.finite("forget_bias", [forget_bias])
     return LSTM(w_in, w_rec, b.at[1].set(forget_bias))
 
@@ -113,9 +116,38 @@ def gru(
     Raises:
         ValueError: As for `rnn`, or if `update_bias` is not finite.
     """
-    w_in, w_rec, b = _draw(key, (3,), inputs, hidden, init, gain)
+    w_in, w_rec, b = _draw(key, GATES[GRU], inputs, hidden, init, gain)
     _check.finite("update_bias", [update_bias])
     return GRU(w_in, w_rec, b.at[1].set(update_bias), jnp.zeros(hidden))
+
+
+def uniform(key: Array, kind: str, inputs: int, hidden: int) -> Cell:
+    r"""Draw a cell as PyTorch does by default, all weights and biases from one distribution.
+
+    .. math:: U[-1 / \sqrt{\text{hidden}},\ 1 / \sqrt{\text{hidden}}]
+
+    PyTorch has one bias for the input's and one for the state's part of each gate; where only
+    their sum matters, `b` is the sum of two draws.
+
+    Args:
+        key: Source of all randomness.
+        kind: "rnn", "lstm" or "gru".
+        inputs: Size of the input at one step.
+        hidden: Number of hidden units.
+
+    Raises:
+        ValueError: If the kind is unknown or a size is below 1.
+    """
+    make = _check.choice("kind", kind, KINDS)
+    inputs, hidden = _check.whole("inputs", inputs, 1), _check.whole("hidden", hidden, 1)
+    shapes = [(*GATES[make], *shape) for shape in [(hidden, inputs), (hidden, hidden), (hidden,)]]
+    w_in, w_rec, b, b_state = (
+        jax.random.uniform(key, shape, minval=-(hidden**-0.5), maxval=hidden**-0.5)
+        for key, shape in zip(jax.random.split(key, 4), [*shapes, shapes[-1]], strict=True)
+    )
+    if make is GRU:
+        return GRU(w_in, w_rec, b.at[:2].add(b_state[:2]), b_state[2])
+    return make(w_in, w_rec, b + b_state)
 
 
 def from_arrays(
@@ -140,7 +172,7 @@ def from_arrays(
         ValueError: If the kind is unknown, a shape does not fit, the recurrent matrices are not
             square, a number is not finite, or `b_rec` is given for another cell.
     """
-    make = _check.choice("kind", kind, {"rnn": RNN, "lstm": LSTM, "gru": GRU})
+    make = _check.choice("kind", kind, KINDS)
     if b_rec is not None and make is not GRU:
         raise ValueError(f"b_rec must be left out for {kind!r}; only a GRU has one")
     w_in, w_rec = jnp.asarray(w_in, float), jnp.asarray(w_rec, float)
