@@ -1,3 +1,5 @@
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,6 +75,63 @@ def test_by_index_is_the_same_function(index):
 
 def test_prelu_slope_can_be_learnt():
     assert jax.grad(lambda alpha: activations.prelu(jnp.asarray(-2.0), alpha))(0.25) == -2
+
+
+def edge(name, threshold):
+    """The z beyond which the slope is below its share of the largest one, on paper.
+
+    Sigmoid: s (1 - s) = t / 4 gives s = (1 + sqrt(1 - t)) / 2. Tanh: 1 - h^2 = t.
+    """
+    root = math.sqrt(1 - threshold)
+    return math.log((1 + root) / (1 - root)) if name == "sigmoid" else math.atanh(root)
+
+
+@pytest.mark.parametrize("threshold", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_saturation_begins_where_the_closed_form_says(name, threshold):
+    z = edge(name, threshold)
+    near = jnp.array([-z - 1e-6, -z + 1e-6, 0.0, z - 1e-6, z + 1e-6])
+    assert activations.saturated(name, near, threshold).tolist() == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0, 8.0])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_saturated_share_of_a_gaussian_is_the_error_function(name, scale):
+    z = scale * jax.random.normal(jax.random.key(1), (2, 40_000))
+    expected = 1 - math.erf(edge(name, 0.1) / (scale * math.sqrt(2)))
+    four_sigma = 4 * math.sqrt(expected * (1 - expected) / 40_000)
+    shares = activations.saturated_share(name, list(z))
+    assert shares.shape == (2,)
+    np.testing.assert_allclose(shares, expected, rtol=0, atol=four_sigma)
+
+
+def test_units_that_switch_off_and_units_that_only_leak():
+    z = jnp.array([-3.0, -1e-9, 1e-9, 3.0])
+    off, on = [True, True, False, False], [False] * 4
+    assert activations.saturated("relu", z, 0.0).tolist() == off
+    assert activations.saturated("relu", z).tolist() == off
+    assert activations.saturated("leaky_relu", z, 0.0).tolist() == on
+    assert activations.saturated("leaky_relu", z).tolist() == off  # 0.01 is below a tenth
+    assert activations.saturated("prelu", z).tolist() == on  # 0.25 is not
+    assert activations.saturated("sigmoid", z, 0.0).tolist() == on
+    assert activations.saturated("relu", 0.0, 0.0)  # the slope that JAX takes at the kink
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.0, float("nan")])
+def test_threshold_out_of_range_is_refused(threshold):
+    with pytest.raises(ValueError, match="threshold must be a number from 0 to below 1; got"):
+        activations.saturated("tanh", 0.0, threshold)
+
+
+def test_no_layer_is_refused():
+    with pytest.raises(ValueError, match="pre_activations must hold at least one layer; got none"):
+        activations.saturated_share("tanh", [])
 
 
 @pytest.mark.parametrize("call", [activations.function, activations.slope_range])

@@ -6,12 +6,13 @@ import subprocess
 import ipywidgets
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from playwright._impl._driver import compute_driver_executable
 
 from vgkit import explore
-from vgkit.explore import charts, grid, words
+from vgkit.explore import charts, grid, picture, words
 from vgkit.explore.explorer import HERE
 
 CHART = charts.chart(
@@ -155,6 +156,26 @@ def test_number_by_hand():
     assert [words.number(x) for x in (np.inf, -np.inf, np.nan)] == [
         "infinite", "-infinite", "not a number",
     ]  # fmt: skip
+
+
+def test_the_x_axis_can_take_its_positions_from_an_array():
+    chart = charts.chart(
+        [charts.series("height", "Height")],
+        x={"label": "Position", "name": "position", "values": "place"},
+        y={"label": "Height"},
+        summary=[],
+    )
+    data = {"place": [-1.5, 0.0, 2.25], "height": [3.0, 4.0, 5.0]}
+    figure = picture.draw(chart, {name: np.array(a) for name, a in data.items()}, "")
+    np.testing.assert_array_equal(
+        figure.axes[0].lines[0].get_xydata(), [[-1.5, 3], [0, 4], [2.25, 5]]
+    )
+    plt.close(figure)
+    arguments = f"{json.dumps(chart)}, {json.dumps(data)}"
+    points = in_javascript(f"pointsOf({json.dumps(chart['series'][0])}, {arguments})")
+    assert [(p["x"], p["y"]) for p in points] == [(-1.5, 3), (0, 4), (2.25, 5)]
+    table = in_javascript(f"table({arguments}, 'now')")
+    assert re.findall(r'<th scope="row">(.*?)</th>', table) == ["-1.5", "0", "2.25"]
 
 
 def in_javascript(expression):

@@ -54,6 +54,26 @@ def test_forward_by_hand():
     np.testing.assert_allclose(output, [expected + 2], rtol=1e-14)
 
 
+@pytest.mark.parametrize("skip", [False, True])
+def test_pre_activations_agree_with_a_numpy_forward_pass(skip):
+    random = np.random.default_rng(3)
+    weights = [random.normal(size=shape) for shape in [(4, 3), (4, 4), (2, 4)]]
+    biases = [random.normal(size=size) for size in (4, 4, 2)]
+    probes = [random.normal(size=size) for size in (4, 4, 2)]
+    x = random.normal(size=3)
+    net = nets.from_arrays(weights, biases)
+    found = nets.pre_activations(
+        net, jnp.asarray(x), "relu", skip=skip, probes=[jnp.asarray(p) for p in probes]
+    )
+    z1 = weights[0] @ x + biases[0] + probes[0]
+    h1 = np.maximum(z1, 0)  # no skip: 3 units in, 4 out
+    z2 = weights[1] @ h1 + biases[1] + probes[1]
+    h2 = np.maximum(z2, 0) + (h1 if skip else 0)
+    z3 = weights[2] @ h2 + biases[2] + probes[2]
+    for ours, expected in zip(found, [z1, z2, z3], strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-13)
+
+
 def test_skip_is_left_out_where_shapes_differ():
     net = nets.mlp(KEY, (3, 5, 2))
     x = jnp.ones(3)

@@ -4,13 +4,13 @@ The functions are those of `jax.nn` and `jax.numpy`; the slope is their exact de
 `jax.grad`, so it can't disagree with what training uses.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from vgkit import _check
 
@@ -118,3 +118,48 @@ def slope_range(name: str) -> tuple[float, float]:
         ValueError: If there is no such activation.
     """
     return _check.choice("activation", name, ACTIVATIONS).slope_range
+
+
+def saturated(
+    name: str, z: Float[Array, "..."] | float, threshold: float = 0.1
+) -> Bool[Array, "..."]:
+    r"""Where an activation is saturated: its slope is small beside its own largest.
+
+    .. math:: |\phi'(z)| \le t \max_{z'} |\phi'(z')|
+
+    At the default t = 0.1 a saturated unit takes at least one decade off the signal that it could
+    pass on at its steepest. The sigmoid is then saturated where its output is within 0.026 of 0 or
+    1, tanh within 0.052 of -1 or 1, and ReLU at every z up to 0. At t = 0 only a slope of exactly 0
+    counts: the unit is **switched off** at this input. A unit that is off for every example is
+    **dead on this batch**; another batch may still find it alive.
+
+    Args:
+        name: A key of `ACTIVATIONS`.
+        z: Pre-activations.
+        threshold: t, from 0 to below 1.
+
+    Raises:
+        ValueError: If there is no such activation, or `threshold` is out of range.
+    """
+    if not 0 <= threshold < 1:
+        raise ValueError(f"threshold must be a number from 0 to below 1; got {threshold!r}")
+    largest = max(map(abs, slope_range(name)))
+    return jnp.abs(slope(name, z)) <= threshold * largest
+
+
+def saturated_share(
+    name: str, pre_activations: Sequence[Float[Array, "..."]], threshold: float = 0.1
+) -> Float[Array, " layers"]:
+    """Share of saturated values in every layer, over its units and examples.
+
+    Args:
+        name: A key of `ACTIVATIONS`.
+        pre_activations: One array for each layer.
+        threshold: As for `saturated`.
+
+    Raises:
+        ValueError: As for `saturated`, or if there is no layer.
+    """
+    if not len(pre_activations):
+        raise ValueError("pre_activations must hold at least one layer; got none")
+    return jnp.stack([jnp.mean(saturated(name, z, threshold)) for z in pre_activations])

@@ -165,8 +165,49 @@ def dense(
     A skip connection is an identity, so only a layer with fan_in = fan_out can have one; any other
     layer goes without.
     """
-    out = phi(layer.w @ h + layer.b + probe)
+    return _activate(layer.w @ h + layer.b + probe, h, phi, skip)
+
+
+def _activate(z: Array, h: Array, phi: activations.Function, skip: bool | Array) -> Array:
+    out = phi(z)
     return out + skip * h if out.shape == h.shape else out
+
+
+def pre_activations(
+    net: MLP,
+    x: Float[Array, " fan_in"],
+    activation: str = "tanh",
+    *,
+    skip: bool = False,
+    probes: Sequence[Float[Array, " _fan_out"]] | None = None,
+) -> list[Float[Array, " _fan_out"]]:
+    r"""Pre-activations of every layer for one example.
+
+    .. math:: z_\ell = W_\ell h_{\ell-1} + b_\ell \ (+ \text{probe}_\ell)
+
+    Args:
+        net: Layers, input side first.
+        x: One example.
+        activation: Name of the hidden layers' activation.
+        skip: Whether hidden layers add their input to their output, where the shapes agree.
+        probes: Added to the pre-activations, see `probes`.
+
+    Returns:
+        One vector for each layer, input side first; the last is the network's output.
+
+    Raises:
+        ValueError: If the activation is unknown or `x` does not fit the first layer.
+    """
+    phi = activations.function(activation)
+    _check.shape("x", x, (net[0].w.shape[1],))
+    if probes is None:
+        probes = [jnp.zeros_like(layer.b) for layer in net]
+    found, h = [], x
+    for layer, probe in zip(net, probes, strict=True):
+        if found:
+            h = _activate(found[-1], h, phi, skip)
+        found.append(layer.w @ h + layer.b + probe)
+    return found
 
 
 def forward(
@@ -177,26 +218,11 @@ def forward(
     skip: bool = False,
     probes: Sequence[Float[Array, " _fan_out"]] | None = None,
 ) -> Float[Array, " outputs"]:
-    """Output of the network for one example.
+    """Output of the network for one example: the last of its `pre_activations`.
 
-    Args:
-        net: Layers, input side first.
-        x: One example.
-        activation: Name of the hidden layers' activation.
-        skip: Whether hidden layers add their input to their output, where the shapes agree.
-        probes: Added to the pre-activations, see `probes`.
-
-    Raises:
-        ValueError: If the activation is unknown or `x` does not fit the first layer.
+    Args and errors are those of `pre_activations`.
     """
-    phi = activations.function(activation)
-    _check.shape("x", x, (net[0].w.shape[1],))
-    if probes is None:
-        probes = [jnp.zeros_like(layer.b) for layer in net]
-    h = x
-    for layer, probe in zip(net[:-1], probes[:-1], strict=True):
-        h = dense(layer, h, phi, skip, probe)
-    return net[-1].w @ h + net[-1].b + probes[-1]
+    return pre_activations(net, x, activation, skip=skip, probes=probes)[-1]
 
 
 def stack(net: MLP) -> Stack:

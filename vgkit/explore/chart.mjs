@@ -117,13 +117,14 @@ function padded(values) {
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
+// Where a point stands on the x axis: its number, or its value in the array that the axis names.
+const standsAt = (index, spec, data) => (spec.x.values ? data[spec.x.values]?.[index] : (spec.x.start ?? 0) + index);
+
 // The points of one series: position, value, and the number of the point for the reader.
 function pointsOf(series, spec, data) {
-  const start = spec.x.start ?? 0;
   const values = data[series.name] ?? [];
-  const across = series.x ? (data[series.x] ?? []) : values.map((_, i) => start + i);
   return values
-    .map((y, index) => ({ x: across[index], y, index }))
+    .map((y, index) => ({ x: series.x ? data[series.x]?.[index] : standsAt(index, spec, data), y, index }))
     .filter(({ x, y }) => x !== null && x !== undefined && y !== null && y !== undefined && y !== "nan");
 }
 
@@ -310,14 +311,13 @@ function legend(spec, held, anyNegative) {
 
 function table(spec, data, setting) {
   const columns = columnsOf(spec);
-  const start = spec.x.start ?? 0;
   const head = [spec.x.name, ...columns.map(([, label]) => label)].map((text) => `<th scope="col">${escapeText(text)}</th>`);
   const rows = rowsOf(spec, data).map((index) => {
     const cells = columns.map(([name]) => {
       const value = data[name]?.[index];
       return `<td data-value="${value ?? ""}">${formatNumber(value)}</td>`;
     });
-    return `<tr><th scope="row">${start + index}</th>${cells.join("")}</tr>`;
+    return `<tr><th scope="row">${formatNumber(standsAt(index, spec, data))}</th>${cells.join("")}</tr>`;
   });
   return `<table><caption>${escapeText(setting)}</caption><thead><tr>${head.join("")}</tr></thead><tbody>${rows.join("")}</tbody></table>`;
 }
@@ -350,7 +350,7 @@ function render({ model, el }) {
   const describe = (index) => {
     const data = model.get("data");
     const parts = columnsOf(spec).map(([name, label]) => `${label} ${formatNumber(data[name]?.[index])}`);
-    return `${spec.x.name} ${(spec.x.start ?? 0) + index}: ${parts.join(", ")}`;
+    return `${spec.x.name} ${formatNumber(standsAt(index, spec, data))}: ${parts.join(", ")}`;
   };
 
   // Where the reader stands on the picture: the first series that has this point.
@@ -364,18 +364,19 @@ function render({ model, el }) {
   };
 
   function showCursor() {
-    const rows = rowsOf(spec, model.get("data"));
+    const data = model.get("data");
+    const rows = rowsOf(spec, data);
     if (cursor !== null && !rows.includes(cursor)) cursor = rows.length ? rows[rows.length - 1] : null;
     const now = cursor ?? rows[0] ?? 0;
-    const start = spec.x.start ?? 0;
-    reader.setAttribute("aria-valuemin", start + (rows[0] ?? 0));
-    reader.setAttribute("aria-valuemax", start + (rows[rows.length - 1] ?? 0));
-    reader.setAttribute("aria-valuenow", start + now);
+    const at = (index) => standsAt(index, spec, data) ?? 0;
+    reader.setAttribute("aria-valuemin", at(rows[0] ?? 0));
+    reader.setAttribute("aria-valuemax", at(rows[rows.length - 1] ?? 0));
+    reader.setAttribute("aria-valuenow", at(now));
     reader.setAttribute("aria-valuetext", rows.length ? describe(now) : "no data");
     readout.textContent = cursor === null ? "Point at the chart, or focus it and press the arrow keys, to read values." : describe(cursor);
     const line = picture.querySelector(".vg-cursor");
-    const at = cursor === null || !frame ? null : positionOf(cursor);
-    if (line) line.setAttribute("d", at === null ? "" : `M${round(at)} ${MARGIN.top}V${frame.height - MARGIN.bottom}`);
+    const left = cursor === null || !frame ? null : positionOf(cursor);
+    if (line) line.setAttribute("d", left === null ? "" : `M${round(left)} ${MARGIN.top}V${frame.height - MARGIN.bottom}`);
   }
 
   function draw() {

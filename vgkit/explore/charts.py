@@ -48,8 +48,9 @@ def chart(
 
     Args:
         drawn: What to draw, from `series`.
-        x: Label, "name" (what one point is called), "start" (number of the first point), and maybe
-            "scale" ("linear", "log") and "domain".
+        x: Label, "name" (what one point is called), "start" (number of the first point) or "values"
+            (name of the array that holds the points' positions), and maybe "scale" ("linear",
+            "log") and "domain".
         y: Label, and maybe "scale" and "domain".
         summary: Pairs of a condition, such as "ratio < 0.01", and a sentence. The first whose
             condition holds is shown; the empty condition always holds. A name stands for the first

@@ -54,8 +54,9 @@ def _draw_series(
     data: Mapping[str, np.ndarray],
 ) -> None:
     y = np.asarray(data[series["name"]], float)
-    start = spec["x"].get("start", 0)
-    x = np.asarray(data[series["x"]]) if "x" in series else start + np.arange(len(y))
+    positions = series.get("x", spec["x"].get("values"))
+    x = spec["x"].get("start", 0) + np.arange(len(y)) if positions is None else data[positions]
+    x = np.asarray(x, float)
     if spec["y"].get("scale") == "log":
         y = np.where(y == 0, np.nan, np.abs(y))
     colour = COLOURS[series.get("colour", index) % len(COLOURS)]
