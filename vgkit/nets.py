@@ -162,8 +162,7 @@ def dense(
 
     .. math:: h_\ell = \phi(W_\ell h_{\ell-1} + b_\ell) + s\, h_{\ell-1}, \quad s \in \{0, 1\}
 
-    A skip connection is an identity, so only a layer with fan_in = fan_out can have one; any other
-    layer goes without.
+    Only a layer with fan_in = fan_out can have a skip connection; any other goes without.
     """
     return _activate(layer.w @ h + layer.b + probe, h, phi, skip)
 
@@ -181,7 +180,7 @@ def pre_activations(
     skip: bool = False,
     probes: Sequence[Float[Array, " _fan_out"]] | None = None,
 ) -> list[Float[Array, " _fan_out"]]:
-    r"""Pre-activations of every layer for one example.
+    r"""Pre-activations of every layer for one example; the last is the network's output.
 
     .. math:: z_\ell = W_\ell h_{\ell-1} + b_\ell \ (+ \text{probe}_\ell)
 
@@ -192,18 +191,13 @@ def pre_activations(
         skip: Whether hidden layers add their input to their output, where the shapes agree.
         probes: Added to the pre-activations, see `probes`.
 
-    Returns:
-        One vector for each layer, input side first; the last is the network's output.
-
     Raises:
         ValueError: If the activation is unknown or `x` does not fit the first layer.
     """
     phi = activations.function(activation)
     _check.shape("x", x, (net[0].w.shape[1],))
-    if probes is None:
-        probes = [jnp.zeros_like(layer.b) for layer in net]
     found, h = [], x
-    for layer, probe in zip(net, probes, strict=True):
+    for layer, probe in zip(net, probes or [0.0] * len(net), strict=True):
         if found:
             h = _activate(found[-1], h, phi, skip)
         found.append(layer.w @ h + layer.b + probe)
@@ -218,10 +212,7 @@ def forward(
     skip: bool = False,
     probes: Sequence[Float[Array, " _fan_out"]] | None = None,
 ) -> Float[Array, " outputs"]:
-    """Output of the network for one example: the last of its `pre_activations`.
-
-    Args and errors are those of `pre_activations`.
-    """
+    """Output of the network for one example: the last of its `pre_activations`, see there."""
     return pre_activations(net, x, activation, skip=skip, probes=probes)[-1]
 
 
