@@ -6,6 +6,18 @@ differ by many orders of magnitude. Layers count from 1 at the input; arrays are
 In recurrent nets time steps take the place of layers, and the state that of the error signal.
 """
 
+from vgkit.grads.formats import (
+    FORMATS,
+    Comparison,
+    Entries,
+    Limits,
+    Signals,
+    compare_formats,
+    entries,
+    format_limits,
+    format_profile,
+    gradients_in,
+)
 from vgkit.grads.jacobians import jacobians, product_spectrum, singular_values
 from vgkit.grads.profiles import Profile, error_bound, profile, profiles
 from vgkit.grads.signals import (
@@ -33,17 +45,27 @@ from vgkit.grads.through_time import (
 )
 
 __all__ = [
+    "FORMATS",
     "LOSSES",
     "NORMS",
+    "Comparison",
+    "Entries",
+    "Limits",
     "Loss",
     "Profile",
+    "Signals",
     "StateNorms",
     "StatesLoss",
+    "compare_formats",
     "cross_entropy",
     "decades_per_layer",
     "end_to_end_ratio",
+    "entries",
     "error_bound",
     "error_signals",
+    "format_limits",
+    "format_profile",
+    "gradients_in",
     "jacobians",
     "l2",
     "mean_squared_error",

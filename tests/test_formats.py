@@ -1,0 +1,314 @@
+"""Oracles: IEEE 754's formulas, NumPy with ml_dtypes, PyTorch, and nets of powers of two.
+
+In those nets every product is a power of two, so that it is known by hand which entry of which
+layer falls below the smallest number of a format.
+"""
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+
+from vgkit import activations, grads, nets
+
+KEY = jax.random.key(3)
+BITS = {"float16": (5, 10), "bfloat16": (8, 7), "float32": (8, 23), "float64": (11, 52)}
+NUMPY = {
+    "float16": np.float16,
+    "bfloat16": ml_dtypes.bfloat16,
+    "float32": np.float32,
+    "float64": np.float64,
+}
+# Exponent of the smallest power of two that JAX on the CPU keeps: only float16 keeps subnormals.
+LAST = {"float16": -24, "bfloat16": -126, "float32": -126}
+
+
+@pytest.mark.parametrize("name", grads.FORMATS)
+def test_limits_follow_from_the_number_of_bits(name):
+    exponent, mantissa = BITS[name]
+    top = 2 ** (exponent - 1) - 1  # exponents of normal numbers run from 1 - top to top
+    assert grads.format_limits(name) == (
+        2.0 ** (1 - top - mantissa),
+        2.0 ** (1 - top),
+        (2 - 2.0**-mantissa) * 2.0**top,
+        2.0**-mantissa,
+    )
+
+
+def test_limits_as_published():
+    assert grads.format_limits("float16") == (2.0**-24, 6.103515625e-05, 65504, 2.0**-10)
+    assert grads.format_limits("float32").largest == 340282346638528859811704183484516925440
+    assert grads.format_limits("float64").smallest_subnormal == 5e-324
+
+
+@pytest.mark.parametrize("name", grads.FORMATS)
+def test_limits_agree_with_pytorch(name):
+    torch = pytest.importorskip("torch")
+    found = torch.finfo(getattr(torch, name))
+    limits = grads.format_limits(name)
+    assert limits[1:] == (found.smallest_normal, found.max, found.eps)
+
+
+@pytest.mark.parametrize("name", grads.FORMATS)
+def test_subnormals_are_flushed_but_in_float16(name):
+    tiny = np.asarray(grads.format_limits(name).smallest_normal, NUMPY[name])
+    half = np.asarray(0.5, NUMPY[name])
+
+    def multiply(a, b):
+        return a * b
+
+    def subtract(a, b):
+        return (a + a * b) - a  # 1.5 tiny - tiny
+
+    for compute in (multiply, subtract):
+        for run in (compute, jax.jit(compute)):
+            kept = float(run(jnp.asarray(tiny), jnp.asarray(half)))
+            expected = float(compute(tiny, half))
+            assert expected == grads.format_limits(name).smallest_normal / 2  # NumPy keeps them
+            assert kept == (expected if name == "float16" else 0)
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_dot_products_are_summed_in_float32(name):
+    ones = jnp.ones(4096, name)  # a running sum in 16 bits stops at 2048 or at 256
+    small = jnp.full(16, grads.format_limits(name).smallest_normal, name)
+    sum_of_lost = 16 * grads.format_limits(name).smallest_normal * 2.0**-12
+    for dot in (jnp.dot, jax.jit(jnp.dot)):
+        assert float(dot(ones, ones)) == 4096
+        kept = float(dot(small, jnp.full(16, 2.0**-12, name)))
+        assert kept == (sum_of_lost if name == "float16" else 0)
+
+
+def test_pytorch_keeps_subnormals():
+    torch = pytest.importorskip("torch")
+    tiny = grads.format_limits("float32").smallest_normal
+    assert float(torch.tensor(tiny) * 0.5) == tiny / 2
+    assert float(jnp.float32(tiny) * 0.5) == 0
+
+
+def chain(depth):
+    """Linear layers of one unit and weight 1/16: h_k = 16^-k and, for layer l, dL/dz = 16^(l-D)."""
+    return nets.from_arrays([[[1 / 16]]] * depth + [[[1.0]]])
+
+
+def output(output, _):
+    """The loss that is the output, so that dL/dz of the last layer is 1."""
+    return output[0]
+
+
+ONE = (jnp.ones((1, 1)), jnp.zeros(1), output, "identity")
+
+
+@pytest.mark.parametrize("name", LAST)
+@pytest.mark.parametrize("scale", [0, 3, 15])
+@pytest.mark.parametrize("depth", [1, 7, 8, 40])
+def test_chain_underflows_at_the_layer_known_by_hand(depth, scale, name):
+    found = grads.compare_formats(name, chain(depth), *ONE, loss_scale=2.0**scale)
+    layer = np.arange(1, depth + 1)
+    below = 4 * (layer - depth) + scale < LAST[name]
+    np.testing.assert_array_equal(found.error_signal.lost[:-1], below)
+    # dL/dW = dL/dz h, and no loss scale helps an h that underflowed going forward.
+    forward = -4 * (layer - 1) < LAST[name]
+    product = -4 * (depth - 1) + scale < LAST[name]
+    np.testing.assert_array_equal(found.weight_gradient.lost[:-1], below | forward | product)
+    np.testing.assert_array_equal(found.error_signal.relative_error[:-1], below)
+    np.testing.assert_array_equal(found.error_signal.size[:-1], 16.0 ** (layer - depth))
+    assert not np.any(found.weight_gradient.no_path) and not np.any(found.error_signal.not_finite)
+
+
+@pytest.mark.parametrize("scale", [0, 15])
+@pytest.mark.parametrize("depth", [1, 8, 40])
+def test_traced_profile_finds_the_same_in_the_chain(depth, scale):
+    stacked, (x, y, loss, name) = nets.stack(chain(40)), ONE
+
+    @jax.jit
+    def profile(format, depth, scale):
+        phi = activations.function(name)
+        return grads.format_profile(format, stacked, x, y, loss, phi, depth, loss_scale=scale)
+
+    net = nets.unstack(stacked, depth)
+    for position, format in enumerate(grads.FORMATS):
+        found = profile(position, depth, 2.0**scale)
+        expected = grads.compare_formats(format, net, *ONE, loss_scale=2.0**scale)
+        for signal, by_layer in zip(found[:2], expected[:2], strict=True):
+            for numbers, wanted in zip(signal, by_layer, strict=True):
+                np.testing.assert_array_equal(numbers[:depth], wanted[:-1])
+                assert np.isnan(numbers[depth:]).all()
+
+
+def small():
+    net = nets.mlp(KEY, (6, 6, 6, 6, 4))
+    x = jax.random.normal(jax.random.key(4), (7, 6))
+    return net, x, jnp.arange(7) % 4, "cross_entropy", "sigmoid"
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_float64_is_the_package_s_own_gradient(skip):
+    net, x, y, loss, name = small()
+    found = grads.gradients_in("float64", net, x, y, loss, name, skip=skip, loss_scale=2.0**9)
+    gradients = grads.weight_gradients(net, x, y, loss, name, skip=skip)
+    signals = grads.error_signals(net, x, y, loss, name, skip=skip)
+    for layer, deltas, gradient, signal in zip(*found, gradients, signals, strict=True):
+        np.testing.assert_allclose(layer.w, gradient.w, rtol=1e-12, atol=1e-17)
+        np.testing.assert_allclose(layer.b, gradient.b, rtol=1e-12, atol=1e-17)
+        np.testing.assert_allclose(deltas, signal, rtol=1e-12, atol=1e-17)
+    stacked = nets.stack(net)
+    phi = activations.function(name)
+    profile = grads.format_profile("float64", stacked, x, y, loss, phi, 3, skip=skip)
+    sizes = [np.sqrt(np.mean(np.square(gradient.w))) for gradient in gradients[:-1]]
+    np.testing.assert_allclose(profile.weight_gradient.size, sizes, rtol=1e-12)
+    assert not np.any(profile.error_signal.lost) and not np.any(profile.error_signal.relative_error)
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32"])
+def test_the_format_is_that_of_numpy(name):
+    """A ReLU net of one hidden layer and one example, in NumPy with rounding after each step."""
+    dtype, random = NUMPY[name], np.random.default_rng(5)
+    w1, w2 = random.normal(size=(5, 6)), random.normal(size=(3, 5))
+    x, target = random.normal(size=6), random.normal(size=3)
+    rounded = [a.astype(dtype).astype(np.float32) for a in (w1, w2, x)]
+
+    def dot(a, b):
+        return (a @ b).astype(dtype).astype(np.float32)
+
+    z = dot(rounded[0], rounded[2])
+    out = dot(rounded[1], np.maximum(z, 0))
+    delta2 = (2 * (out - target.astype(np.float32)) / 3).astype(dtype).astype(np.float32)
+    delta1 = dot(rounded[1].T, delta2) * (z > 0)
+    by_hand = np.outer(delta1, rounded[2]).astype(dtype).astype(np.float64)
+    net = nets.from_arrays([w1, w2])
+    batch = jnp.asarray(x)[None], jnp.asarray(target)[None]
+    found = grads.gradients_in(name, net, *batch, "mean_squared_error", "relu")
+    # Sums may be added in another order: half a step of float32 each, for 16 bits a whole one.
+    step = grads.format_limits(name).epsilon * (4 if name == "float32" else 1)
+    np.testing.assert_allclose(found.weight_gradients[0].w, by_hand, rtol=step)
+    for array in jax.tree.leaves(found):  # as the format can hold it
+        np.testing.assert_array_equal(np.asarray(array).astype(dtype).astype(float), array)
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float32"])
+def test_scaling_by_a_power_of_two_changes_no_bit_where_nothing_underflows(name):
+    arguments = small()
+    plain = grads.gradients_in(name, *arguments)
+    scaled = grads.gradients_in(name, *arguments, loss_scale=2.0**13)
+    for before, after in zip(jax.tree.leaves(plain), jax.tree.leaves(scaled), strict=True):
+        assert np.all(before != 0)
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("scale", range(7))
+def test_scaling_rescues_the_entries_that_theory_names(scale):
+    # dL/dW = 2^-14 x with x = 2^0 ... 2^-14. Below 2^-24 the product is 0 (half of it rounds to
+    # even, 0), so scaling by 2^s keeps what is at least 2^(-24 - s).
+    x = 2.0 ** -np.arange(15)
+    arguments = nets.from_arrays([np.ones((1, 15))]), jnp.asarray(x)[None], jnp.zeros(1)
+    found = grads.gradients_in(
+        "float16", *arguments, lambda output, _: output[0] * 2.0**-14, loss_scale=2.0**scale
+    )
+    exact = 2.0**-14 * x
+    expected = np.where(exact >= 2.0 ** (-24 - scale), exact, 0)
+    np.testing.assert_array_equal(found.weight_gradients[0].w[0], expected)
+    assert np.sum(expected == 0) == max(0, 4 - scale)
+
+
+@pytest.mark.parametrize(("scale", "share"), [(15, 0.0), (16, 1.0), (40, 1.0)])
+def test_too_large_a_scale_overflows(scale, share):
+    # dL/dz = 1 throughout, so that 2^15 is the last power of two below 65504.
+    net = nets.from_arrays([[[1.0]]] * 4)
+    found = grads.compare_formats("float16", net, *ONE, loss_scale=2.0**scale)
+    assert bool(found.finite) == (share == 0)
+    for entries in found[:2]:
+        np.testing.assert_array_equal(entries.not_finite, share)
+        np.testing.assert_array_equal(entries.relative_error, np.inf if share else 0)
+
+
+@pytest.mark.parametrize("name", grads.FORMATS)
+@pytest.mark.parametrize("scale", [1.0, 2.0**10])
+def test_no_path_stays_zero_in_every_format(name, scale):
+    net = nets.mlp(KEY, (6, 5, 4), "he_normal")
+    net[0] = nets.Layer(jnp.abs(net[0].w), net[0].b.at[0].set(-1000.0))
+    x = jnp.abs(jax.random.normal(jax.random.key(4), (7, 6)))  # unit 0 is off, the others are on
+    arguments = name, net, x, jnp.arange(7) % 4, "cross_entropy", "relu"
+    found = grads.compare_formats(*arguments, loss_scale=scale)
+    np.testing.assert_allclose(found.weight_gradient.no_path, [1 / 5, 1 / 5], rtol=1e-15)
+    np.testing.assert_allclose(found.error_signal.no_path, [1 / 5, 0], rtol=1e-15)
+    np.testing.assert_array_equal(found.weight_gradient.lost, 0)
+    gradient = grads.gradients_in(*arguments, loss_scale=scale).weight_gradients[0].w
+    assert np.all(gradient[0] == 0) and np.all(gradient[1:] != 0)
+
+
+@pytest.mark.parametrize(("scale", "finite"), [(14, True), (15, False)])
+def test_an_overflow_in_the_output_layer_alone_is_found(scale, finite):
+    # Two examples of dL/db = S / 2 each add up to S only after float32; h = 3 makes dL/dW = 3 S.
+    net = nets.from_arrays([[[3.0]], [[0.0]]])
+    x, y = jnp.ones((2, 1)), jnp.zeros(2)
+    arguments = (x, y, output, "identity")
+    for found in (
+        grads.compare_formats("float16", net, *arguments, loss_scale=2.0**scale),
+        grads.format_profile(
+            0, nets.stack(net), x, y, output, lambda z: z, 1, loss_scale=2.0**scale
+        ),
+    ):
+        assert bool(found.finite) == finite  # 3 * 2^14 < 65504 < 3 * 2^15
+        assert found.weight_gradient.not_finite[0] == found.error_signal.not_finite[0] == 0
+
+
+def test_entries_by_hand():
+    exact = jnp.array([1e-9, 0.0, 3.0, 4.0])
+    found = grads.entries(jnp.array([0.0, 0.0, 3.0, 4.5]), exact)
+    assert float(found.lost) == pytest.approx(1 / 3) and float(found.no_path) == 1 / 4
+    assert float(found.relative_error) == pytest.approx(0.1) and float(found.not_finite) == 0
+    assert float(found.size) == pytest.approx(2.5)
+    for bad in (jnp.inf, -jnp.inf, jnp.nan):
+        overflowed = grads.entries(jnp.array([0.0, 0.0, bad, bad]), exact)
+        assert float(overflowed.not_finite) == 1 / 2
+        assert float(overflowed.relative_error) == np.inf
+    nothing = grads.entries(jnp.zeros(4), jnp.zeros(4))
+    assert np.isnan(nothing.lost) and float(nothing.no_path) == 1 and float(nothing.size) == 0
+    assert np.isnan(nothing.relative_error)
+    tiny = grads.entries(jnp.array([0.0, 4e-200]), jnp.array([3e-200, 4e-200]))
+    assert float(tiny.relative_error) == pytest.approx(0.6)  # though 1e-400 is no float64
+    assert float(tiny.size) == pytest.approx(5e-200 / np.sqrt(2))
+
+
+BAD = {
+    "unknown format": ({"format": "float8"}, "format must be one of float16, bfloat16, float32"),
+    "format as a type": ({"format": jnp.float16}, "format must be one of"),
+    "scale 0": ({"loss_scale": 0.0}, "loss_scale must be positive and finite; got 0.0"),
+    "scale -1": ({"loss_scale": -1.0}, "loss_scale must be positive and finite; got -1.0"),
+    "scale inf": ({"loss_scale": np.inf}, "loss_scale must be positive and finite; got inf"),
+    "scale nan": ({"loss_scale": np.nan}, "loss_scale must be positive and finite; got nan"),
+    "x misfit": ({"x": jnp.ones((7, 5))}, "x must have shape"),
+    "unknown activation": ({"activation": "swish"}, "activation must be one of"),
+}
+
+
+@pytest.mark.parametrize("call", [grads.gradients_in, grads.compare_formats])
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused(case, call, unchecked):
+    changed, message = BAD[case]
+    names = ("net", "x", "y", "loss", "activation")
+    arguments = {"format": "float16", **dict(zip(names, small(), strict=True)), **changed}
+    with pytest.raises(ValueError, match=message):
+        call(**arguments)
+
+
+def test_more_bad_input_is_refused(unchecked):
+    net, x, y, loss, name = small()
+    phi = activations.function(name)
+    with pytest.raises(ValueError, match=r"format must be one of float16.*got 'half'"):
+        grads.format_limits("half")
+    with pytest.raises(ValueError, match=r"format must be one of float16.*got 'half'"):
+        grads.format_profile("half", nets.stack(net), x, y, loss, phi, 2)
+    with pytest.raises(ValueError, match="loss_scale must be positive"):
+        grads.format_profile("float16", nets.stack(net), x, y, loss, phi, 2, loss_scale=0.0)
+    with pytest.raises(ValueError, match=r"narrow must have shape \(3\); got \(2,\)"):
+        grads.entries(jnp.ones(2), jnp.ones(3))
+
+
+@pytest.mark.parametrize("name", grads.FORMATS)
+def test_without_64_bit_numbers_there_is_an_error(name):
+    arguments = small()
+    with jax.enable_x64(False), pytest.raises(ValueError, match="jax_enable_x64 must be True"):
+        grads.gradients_in(name, *arguments)
