@@ -7,6 +7,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := uv pip compile --universal --python-version 3.11 --no-header --no-annotate \
         --no-emit-index-url --no-emit-find-links --quiet
 
+# Most of a page's time goes into compiling, and pages, tests and repeated runs share programs.
+export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/_build/.jax_cache
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
+export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
+
 .PHONY: help book test serve lab bench lock clean
 
 help: ## Show what there is to make
@@ -45,6 +50,7 @@ test: $(VENV)/.test ## Build the book and run every check (TORCH=1: PyTorch as a
 	$(MAKE) book
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+bench: export JAX_ENABLE_COMPILATION_CACHE := false
 bench: $(VENV)/.test ## Measure the explorers' speed
 	$(BIN)/python tools/chromium.py
 	$(MAKE) book

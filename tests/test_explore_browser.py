@@ -25,6 +25,7 @@ def explorers(request):
     from vgkit import explore
 
     made = {}
+    jax.config.update("jax_numpy_rank_promotion", "allow")  # as in a reader's kernel
     for page in PAGES:
         found = []
         notebook = jupytext.read(ROOT / f"{page}.md")
@@ -49,7 +50,8 @@ def explorers(request):
                 exec(compile(source, f"{page}.md", "exec"), scope)
         patch.undo()
         made[page] = found
-    return made
+    yield made
+    jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pages_data(book, page):
