@@ -51,10 +51,11 @@ test: $(VENV)/.test ## Build the book and run every check (TORCH=1: PyTorch as a
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: export JAX_ENABLE_COMPILATION_CACHE := false
-bench: $(VENV)/.test ## Measure the explorers' speed
+bench: $(VENV)/.test ## Measure the explorers' speed, and what watching a training step costs
 	$(BIN)/python tools/chromium.py
 	$(MAKE) book
 	$(BIN)/python -m benchmarks.explorers
+	$(BIN)/python -m benchmarks.monitoring
 
 lock: ## Pin the newest versions that fit (needs uv)
 	$(LOCK) --group book pyproject.toml -o requirements.txt

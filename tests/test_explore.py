@@ -118,7 +118,7 @@ def test_nothing_compiles_after_the_first_result():
 def test_live_controls_drive_the_computation():
     explorer = make(Four={"base": 4, "mode": "first"})
     box = explorer.widget
-    chart = box.children[-1]
+    (chart,) = box.children[-1].children
     explorer.controls["base"].value = 5
     assert chart.data["power"] == [5, 25, 125, None]
     assert chart.setting == "Base 5, Mode whole"
@@ -126,6 +126,29 @@ def test_live_controls_drive_the_computation():
     button.click()
     assert (explorer.controls["base"].value, explorer.controls["mode"].value) == (4, "first")
     assert chart.data["power"] == [4, 0, 0, 0]
+
+
+def test_several_charts_move_together():
+    base = ipywidgets.IntSlider(3, 1, 6, description="Base")
+    other = charts.chart(
+        [charts.series("sums", "Sums")], x=CHART["x"], y={"label": "Sum"}, summary=[]
+    )
+
+    def both(base):
+        powers = base ** jnp.arange(1.0, 5)
+        return {"power": powers, "sums": jnp.cumsum(powers)}
+
+    explorer = explore.Explorer("Both", both, {"base": base}, [CHART, other])
+    assert [spec["y"]["label"] for spec in explorer._page()["specs"]] == ["Value", "Sum"]
+    base.value = 2
+    first, second = explorer.widget.children[-1].children
+    assert first.data == second.data and second.data["sums"] == [2, 6, 14, 30]
+    assert (first.spec, second.spec) == (CHART, other)
+    figure = picture.draw(explorer.charts, explorer.at(), explorer.setting())
+    top, below = figure.axes
+    np.testing.assert_array_equal(below.lines[0].get_ydata(), [2, 6, 14, 30])
+    assert [axes.get_ylabel() for axes in (top, below)] == ["Value", "Sum"]
+    plt.close(figure)
 
 
 def test_faces(monkeypatch):
@@ -166,7 +189,7 @@ def test_the_x_axis_can_take_its_positions_from_an_array():
         summary=[],
     )
     data = {"place": [-1.5, 0.0, 2.25], "height": [3.0, 4.0, 5.0]}
-    figure = picture.draw(chart, {name: np.array(a) for name, a in data.items()}, "")
+    figure = picture.draw([chart], {name: np.array(a) for name, a in data.items()}, "")
     np.testing.assert_array_equal(
         figure.axes[0].lines[0].get_xydata(), [[-1.5, 3], [0, 4], [2.25, 5]]
     )
@@ -213,6 +236,7 @@ def test_javascript_unpacks_the_same():
 SLIDER = {"base": ipywidgets.IntSlider(1, 1, 6, description="Base")}
 BAD = {
     "no controls": (lambda: explore.Explorer("x", compute, {}, CHART), "at least one control"),
+    "no chart": (lambda: explore.Explorer("x", compute, SLIDER, []), "chart must be a chart"),
     "kind": (
         lambda: explore.Explorer("x", compute, {"a": ipywidgets.Text(description="a")}, CHART),
         "control a must be one of IntSlider, SelectionSlider, Dropdown, ToggleButtons; got Text",

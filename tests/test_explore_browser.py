@@ -123,13 +123,17 @@ def test_the_table_shows_what_jax_computes(site, open_page, explorers, page):
     opened = open_page(f"{site}/{page}.html")
     for number, explorer in enumerate(explorers[page]):
         root = opened.locator(".vg-explorer").nth(number)
-        root.locator("details.vg-table summary").click()
+        panels = root.locator(".vg-chart").all()
+        assert len(panels) == len(explorer.charts)
+        for panel in panels:
+            panel.locator("details.vg-table summary").click()
         for _ in range(4):
             positions = {n: int(random.integers(len(o))) for n, o in explorer._options.items()}
             set_controls(root, positions)
             expected = explorer.at(**positions)
-            table = root.evaluate(TABLE)
-            for series in explorer.chart["series"]:
+            tables = [panel.evaluate(TABLE) for panel in panels]
+            drawn = [(s, i) for i, spec in enumerate(explorer.charts) for s in spec["series"]]
+            for series, table in ((s, tables[i]) for s, i in drawn):
                 if series["label"] not in table:
                     continue  # a reference curve
                 shown = [float("nan") if v == "" else float(v) for v in table[series["label"]]]

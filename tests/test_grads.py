@@ -302,3 +302,17 @@ def test_bad_input_is_refused(case, unchecked):
     call, message = MORE_BAD[case]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("kind", grads.NORMS)
+def test_norms_reach_to_the_ends_of_float32(kind):
+    # 3-4-5 triangles whose squares float32 cannot hold: below 1e-45, above 3e38.
+    expected = 5 / np.sqrt(2 if kind == "rms" else 1)
+    for size in (1e-30, 1e30):
+        array = jnp.array([3 * size, -4 * size], jnp.float32)
+        (norm,) = np.asarray(grads.norms([array], kind))
+        assert norm.dtype == np.float32
+        assert norm == pytest.approx(expected * size, rel=1e-6)
+    np.testing.assert_array_equal(grads.norms([jnp.zeros(3)], kind), [0.0])
+    bad = grads.norms([jnp.array([1.0, jnp.inf]), jnp.array([1.0, jnp.nan])], kind)
+    np.testing.assert_array_equal(bad, [np.inf, np.nan])

@@ -1,10 +1,32 @@
 """Exact per-layer gradients of neural networks, for seeing where they vanish.
 
-Data flows one way: `nets` makes networks, `grads` measures them, `plots` and `explore` show what
-was measured. Parameters are plain pytrees and every gradient is JAX's own.
+Data flows one way: `nets` makes networks, `train` trains them, `grads` measures them, `plots` and
+`explore` show what was measured. Parameters are plain pytrees and every gradient is JAX's own.
 """
 
-from vgkit import activations, data, explore, grads, nets, plots, recurrent, theory
+from vgkit import (
+    activations,
+    data,
+    explore,
+    grads,
+    monitor,
+    nets,
+    plots,
+    recurrent,
+    theory,
+    train,
+)
 
 __version__ = "0.1.0"
-__all__ = ["activations", "data", "explore", "grads", "nets", "plots", "recurrent", "theory"]
+__all__ = [
+    "activations",
+    "data",
+    "explore",
+    "grads",
+    "monitor",
+    "nets",
+    "plots",
+    "recurrent",
+    "theory",
+    "train",
+]

@@ -54,7 +54,8 @@ def chart(
         y: Label, and maybe "scale" and "domain".
         summary: Pairs of a condition, such as "ratio < 0.01", and a sentence. The first whose
             condition holds is shown; the empty condition always holds. A name stands for the first
-            number of that array, and in the sentence, in braces, also for a control.
+            number of that array, and in the sentence, in braces, also for a control. Compare by ==
+            with 0 only: the page's numbers are rounded.
         lines: Horizontal lines for reference, each a value and a label.
         columns: Headings of further arrays for the table, by name.
 
@@ -130,3 +131,51 @@ def time_steps(
             ("", f"It passes: {{{kept}}} times {left}"),
         ],
     )
+
+
+def training(summary: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Charts of a training run: loss; signals, weights, a histogram and the units, at one epoch.
+
+    The results must hold the arrays of `train.viewer`.
+
+    Args:
+        summary: As for `chart`.
+    """
+    layer = {"label": "Layer (1 is nearest the input)", "name": "layer", "start": 1}
+    entries = {"label": "Entries of dL/dz, power of ten (left: exactly 0)", "name": "power of ten"}
+    return [
+        chart(
+            [series("loss", "Training loss", marker=None),
+             series("wrong", "Share of test examples read wrong", marker=None),
+             series("loss_now", "This epoch", x="now", colour=0, hold=False)],
+            x={"label": "Epoch", "name": "epoch"},
+            y={"label": "Loss; share", "scale": "log"},
+            summary=summary,
+        ),
+        chart(
+            [series("signal", "Error signal dL/dz"), series("gradient", "Weight gradient dL/dW"),
+             series("low", "Error signal: all seeds", kind="band", upper="high", colour=0)],
+            x=layer,
+            y={"label": "RMS", "scale": "log"},
+            summary=[],
+        ),
+        chart(
+            [series("size", "Size now"), series("moved", "Distance moved"),
+             series("update", "One update")],
+            x=layer,
+            y={"label": "Weights: share of their size", "scale": "log"},
+            summary=[],
+        ),
+        chart(
+            [series("first", "First layer", kind="bars"), series("last", "Last hidden layer")],
+            x={**entries, "values": "decades"},
+            y={"label": "Share of entries in %"},
+            summary=[],
+        ),
+        chart(
+            [series("dead", "Units off for all examples"), series("flat", "Slopes small or 0")],
+            x=layer,
+            y={"label": "Share in %", "domain": [0, 105]},
+            summary=[],
+        ),
+    ]  # fmt: skip

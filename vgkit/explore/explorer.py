@@ -4,7 +4,7 @@ import html
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,13 @@ class Explorer:
             that does not exist.
         controls: IntSlider, SelectionSlider, Dropdown or ToggleButtons by argument name, each with
             a description. The grid is vectorised over the first one.
-        chart: What to draw, from `charts`.
+        chart: What to draw, from `charts`. Several charts move together: the first on top, whose
+            sentence is the explorer's, the others below it side by side.
         presets: Values of some or all controls by the name of a button.
 
     Raises:
-        ValueError: If a control is of another kind or lacks its description, or a preset names an
-            unknown control or option.
+        ValueError: If there is no chart, a control is of another kind or lacks its description, or
+            a preset names an unknown control or option.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Explorer:
         title: str,
         compute: Compute,
         controls: Mapping[str, ipywidgets.Widget],
-        chart: Mapping[str, Any],
+        chart: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         presets: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         if not controls:
@@ -84,7 +85,9 @@ class Explorer:
                 raise ValueError(f"control {name} must have a description, its label; got none")
         self.title = title
         self.controls = dict(controls)
-        self.chart = {"title": title, **chart}
+        self.charts = [chart] if isinstance(chart, Mapping) else list(chart)
+        if not self.charts:
+            raise ValueError("chart must be a chart or several; got none")
         self._options = {name: _options(control) for name, control in controls.items()}
         self._run = jax.jit(compute)
         self._compute = compute
@@ -135,21 +138,23 @@ class Explorer:
 
     def sentence(self) -> str:
         """What the chart shows, in one sentence."""
-        return words.sentence(self.chart.get("summary", []), self.names(), self.at())
+        return words.sentence(self.charts[0]["summary"], self.names(), self.at())
 
     def png(self) -> str:
         """The chart now as a picture: base64 text of a PNG."""
-        return picture.png(picture.draw(self.chart, self.at(), self.setting()))
+        return picture.png(picture.draw(self.charts, self.at(), self.setting()))
 
     @cached_property
     def widget(self) -> ipywidgets.VBox:
-        """The live face: the controls above the chart."""
-        chart = Chart(spec=self.chart)
+        """The live face: the controls above the charts."""
+        charts = [Chart(spec=spec) for spec in self.charts]
+        charts[0].layout.grid_column = "1 / -1"
 
         def show(_: Any = None) -> None:
-            with chart.hold_sync():
-                chart.names, chart.setting = self.names(), self.setting()
-                chart.data = {name: _plain(array) for name, array in self.at().items()}
+            data = {name: _plain(array) for name, array in self.at().items()}
+            for chart in charts:
+                with chart.hold_sync():
+                    chart.names, chart.setting, chart.data = self.names(), self.setting(), data
 
         def choose(preset: Mapping[str, int]) -> None:
             for name, position in preset.items():
@@ -164,7 +169,9 @@ class Explorer:
             control.style.description_width = "initial"
             control.observe(show, "value")
         show()
-        rows = [*self.controls.values(), chart]
+        columns = "repeat(auto-fit, minmax(min(100%, 19rem), 1fr))"
+        panels = ipywidgets.GridBox(charts, layout={"grid_template_columns": columns})
+        rows = [*self.controls.values(), panels]
         if buttons:
             wrap = ipywidgets.Layout(flex_flow="row wrap")
             rows.insert(0, ipywidgets.Box([ipywidgets.Label("Try:"), *buttons], layout=wrap))
@@ -194,7 +201,7 @@ class Explorer:
     def _page(self) -> dict[str, Any]:
         return {
             "title": self.title,
-            "spec": self.chart,
+            "specs": self.charts,
             "controls": [
                 {
                     "name": name,

@@ -114,10 +114,10 @@ function makeControl({ name, label, kind, options }, id, choose) {
 }
 
 function start(root, number) {
-  const { title, spec, controls, presets, grid } = JSON.parse(root.querySelector(".vg-data").textContent);
+  const { title, specs, controls, presets, grid } = JSON.parse(root.querySelector(".vg-data").textContent);
   const positions = Object.fromEntries(controls.map(({ name, value }) => [name, value]));
   const read = gridReader(grid, controls);
-  const model = modelOf({ spec, live: false });
+  const model = modelOf({ live: false });
   const show = {};
   const update = (changed) => {
     Object.assign(positions, changed);
@@ -149,8 +149,10 @@ function start(root, number) {
   }
   const box = element("div", { class: "vg-host", role: "group", "aria-labelledby": `vg-${number}` }, ...parts, panel);
   update(positions);
+  const charts = element("div", { class: "vg-charts" });
+  box.append(charts);
   root.append(box);
-  render({ model, el: box });
+  for (const spec of specs) render({ model: { ...model, get: (name) => (name === "spec" ? spec : model.get(name)) }, el: charts });
   box.append(element("p", { class: "vg-state" }, "Every position shows what JAX computed for it; the results came with this page."));
   root.querySelector(".vg-fallback").hidden = true;
 }

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -24,9 +24,21 @@ def png(figure: Figure) -> str:
     return base64.b64encode(small.getvalue()).decode()
 
 
-def draw(spec: Mapping[str, Any], data: Mapping[str, np.ndarray], setting: str) -> Figure:
-    """The picture of a chart at one setting."""
-    figure, axes = plt.subplots(figsize=(7, 3.8), layout="constrained")
+def draw(
+    charts: Sequence[Mapping[str, Any]], data: Mapping[str, np.ndarray], setting: str
+) -> Figure:
+    """The picture of an explorer's charts at one setting: the first on top, the others in pairs."""
+    rows = 1 + len(charts) // 2
+    figure = plt.figure(figsize=(7, 3.8 if rows == 1 else 2.8 * rows), layout="constrained")
+    below = figure.add_gridspec(rows, 2)
+    places = [below[0, :], *(below[1 + i // 2, i % 2] for i in range(len(charts) - 1))]
+    for spec, place in zip(charts, places, strict=True):
+        _draw_chart(figure.add_subplot(place), spec, data)
+    figure.suptitle(setting, fontsize=9)
+    return figure
+
+
+def _draw_chart(axes: Axes, spec: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
     for index, series in enumerate(spec["series"]):
         _draw_series(axes, index, series, spec, data)
     for scale, name in ((axes.set_xscale, "x"), (axes.set_yscale, "y")):
@@ -41,9 +53,7 @@ def draw(spec: Mapping[str, Any], data: Mapping[str, np.ndarray], setting: str) 
             axes.annotate(line["label"], (1, line["value"]), xycoords=("axes fraction", "data"),
                           ha="right", va="bottom", fontsize=8, color="0.35")  # fmt: skip
     axes.set(xlabel=spec["x"]["label"], ylabel=spec["y"]["label"])
-    axes.set_title(setting, fontsize=9)
     axes.legend(fontsize=8)
-    return figure
 
 
 def _draw_series(

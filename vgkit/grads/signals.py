@@ -139,7 +139,8 @@ def rms(array: Float[Array, "..."]) -> Float[Array, ""]:
 
     .. math:: \sqrt{\frac{1}{n} \sum_k a_k^2}
     """
-    return jnp.sqrt(jnp.mean(jnp.square(array)))
+    scale = _scale(array)
+    return scale * jnp.sqrt(jnp.mean(jnp.square(array / scale)))
 
 
 def l2(array: Float[Array, "..."]) -> Float[Array, ""]:
@@ -147,7 +148,14 @@ def l2(array: Float[Array, "..."]) -> Float[Array, ""]:
 
     .. math:: \sqrt{\sum_k a_k^2}
     """
-    return jnp.sqrt(jnp.sum(jnp.square(array)))
+    scale = _scale(array)
+    return scale * jnp.sqrt(jnp.sum(jnp.square(array / scale)))
+
+
+def _scale(array: Float[Array, "..."]) -> Float[Array, ""]:
+    # The square of a number below 1e-19 is 0 in float32. Vanishing gradients are such numbers.
+    largest = jnp.max(jnp.abs(array), initial=0.0)
+    return jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1.0)
 
 
 NORMS = {"rms": rms, "l2": l2}

@@ -1,0 +1,447 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vgkit import monitor, nets
+
+KEY = jax.random.key(0)
+STEPS = 7
+
+
+def parameters():
+    """Two named layers of unlike shape; some gradients of them hold zeros."""
+    return {
+        "first": {"w": jax.random.normal(KEY, (4, 3)), "b": jnp.full(4, 0.5)},
+        "second": {"w": jax.random.normal(KEY, (2, 4))},
+    }
+
+
+NAMES = ("first/b", "first/w", "second/w")  # dictionaries are in the order of their keys
+
+
+def gradients(steps=STEPS):
+    """One tree of gradients for each step, of many sizes, stacked."""
+    sizes = 10.0 ** -jnp.arange(steps)
+
+    def draw(leaf):
+        drawn = jax.random.normal(KEY, (steps, *leaf.shape))
+        drawn = drawn * sizes.reshape(-1, *[1] * leaf.ndim)
+        return jnp.where(jnp.abs(drawn) < 0.3 * sizes.reshape(-1, *[1] * leaf.ndim), 0.0, drawn)
+
+    return jax.tree.map(draw, parameters())
+
+
+def at(tree, index):
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def follow(optimiser, trees):
+    """What a plain loop sees: the weights before every step, the updates, and the last state."""
+    params = parameters()
+    state, weights, updates = optimiser.init(params), [], []
+    for step in range(len(jax.tree.leaves(trees)[0])):
+        weights.append(params)
+        update, state = optimiser.update(at(trees, step), state, params)
+        params = optax.apply_updates(params, update)
+        updates.append(update)
+    return weights, updates, state
+
+
+def by_hand(trees):
+    """RMS, largest and share of zeros of every array of every tree, by loops over numbers."""
+    table = []
+    for tree in trees:
+        rows = []
+        for leaf in jax.tree.leaves(tree):
+            numbers = [abs(float(number)) for number in np.ravel(leaf)]
+            rms = (sum(number**2 for number in numbers) / len(numbers)) ** 0.5
+            rows.append((rms, max(numbers), numbers.count(0.0) / len(numbers)))
+        table.append(rows)
+    return np.moveaxis(np.array(table), -1, 0)
+
+
+def agrees(record, seen, weights, steps):
+    """The record holds what the loops find in the trees that the monitor was shown."""
+    rms, largest, zeros = by_hand([seen[step] for step in steps])
+    (of_weights, _, _) = by_hand([weights[step] for step in steps])
+    np.testing.assert_array_equal(record.step, steps)
+    np.testing.assert_allclose(record.rms, rms, rtol=1e-12)
+    np.testing.assert_allclose(record.largest, largest, rtol=1e-15)
+    np.testing.assert_allclose(record.zeros, zeros, rtol=4e-16)
+    np.testing.assert_allclose(record.weights, of_weights, rtol=1e-12)
+    np.testing.assert_allclose(record.ratio, rms / of_weights, rtol=1e-12)
+    assert not record.non_finite.any()
+
+
+def test_first_in_the_chain_it_sees_gradients_last_it_sees_updates():
+    optimiser = optax.chain(
+        monitor.record(STEPS, "gradients", every=1),
+        optax.adam(0.01),
+        monitor.record(STEPS, "updates", every=1),
+    )
+    trees = gradients()
+    weights, updates, state = follow(optimiser, trees)
+    assert monitor.read(state, "gradients").names == NAMES
+    seen = [at(trees, step) for step in range(STEPS)]
+    agrees(monitor.read(state, "gradients"), seen, weights, range(STEPS))
+    agrees(monitor.read(state, "updates"), updates, weights, range(STEPS))
+    assert by_hand(seen)[2].any()  # there are zeros to count
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_updates_pass_bit_by_bit(jit):
+    watched = optax.chain(monitor.record(3, "a"), optax.adam(0.01), monitor.record(3, "b", every=1))
+    plain = optax.chain(optax.adam(0.01))
+    step = at(gradients(), 0)
+    results = []
+    for optimiser in (watched, plain):
+        update = jax.jit(optimiser.update) if jit else optimiser.update
+        results.append(update(step, optimiser.init(parameters()), parameters())[0])
+    assert jax.tree.structure(results[0]) == jax.tree.structure(results[1])
+    jax.tree.map(np.testing.assert_array_equal, *results)
+
+
+def test_updates_are_the_very_same_objects():
+    optimiser = monitor.record(3)
+    step = at(gradients(), 0)
+    assert optimiser.update(step, optimiser.init(step), step)[0] is step
+
+
+def scanned(update, state, params, trees):
+    def step(carry, gradient):
+        params, state = carry
+        update_, state = update(gradient, state, params)
+        return (optax.apply_updates(params, update_), state), None
+
+    return jax.lax.scan(step, (params, state), trees)[0][1]
+
+
+def looped(update, state, params, trees):
+    for step in range(STEPS):
+        change, state = update(at(trees, step), state, params)
+        params = optax.apply_updates(params, change)
+    return state
+
+
+def donated(update, state, params, trees):
+    run = jax.jit(update, donate_argnums=1)
+    before = state
+    state = looped(run, state, params, trees)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(before))
+    return state
+
+
+def vmapped(update, state, params, trees):
+    """Two copies side by side; the first is handed back."""
+    twice = partial(jax.tree.map, lambda leaf: jnp.stack([leaf, leaf]))
+    run = jax.vmap(lambda state, params, trees: scanned(update, state, params, trees))
+    return at(run(twice(state), twice(params), twice(trees)), 0)
+
+
+RUNS = {
+    "loop": looped,
+    "jit": lambda update, *rest: looped(jax.jit(update), *rest),
+    "scan": scanned,
+    "jit of scan": lambda update, *rest: jax.jit(partial(scanned, update))(*rest),
+    "donation": donated,
+    "vmap": vmapped,
+}
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("run", RUNS)
+def test_every_way_of_running_gives_the_same_record(run, every):
+    optimiser = optax.chain(optax.sgd(0.1), monitor.record(STEPS, every=every))
+    trees = gradients()
+    weights, updates, _ = follow(optax.sgd(0.1), trees)
+    state = RUNS[run](optimiser.update, optimiser.init(parameters()), parameters(), trees)
+    agrees(monitor.read(state), updates, weights, range(0, STEPS, every))
+
+
+WRAPPERS = {
+    "nested chain": lambda inner: optax.chain(optax.chain(optax.identity(), inner)),
+    "masked": lambda inner: optax.masked(inner, {"first": True, "second": True}),
+    "apply_if_finite": lambda inner: optax.apply_if_finite(inner, 3),
+    "inject_hyperparams": lambda inner: optax.inject_hyperparams(
+        lambda rate: optax.chain(inner, optax.scale(rate))
+    )(1.0),
+    "named chain": lambda inner: optax.named_chain(("inner", inner)),
+    "MultiSteps of one": lambda inner: optax.MultiSteps(
+        inner, 1, accumulator_dtype=jnp.float64
+    ).gradient_transformation(),
+    "multi_transform": lambda inner: optax.multi_transform(
+        {"all": inner, "none": optax.set_to_zero()}, lambda _: "all"
+    ),
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_inside_wrappers(wrapper):
+    optimiser = WRAPPERS[wrapper](optax.chain(optax.sgd(0.1), monitor.record(STEPS, every=1)))
+    trees = gradients()
+    weights, updates, _ = follow(optax.sgd(0.1), trees)
+    state = jax.jit(partial(scanned, optimiser.update))(
+        optimiser.init(parameters()), parameters(), trees
+    )
+    agrees(monitor.read(state), updates, weights, range(STEPS))
+
+
+def test_multi_transform_shows_each_monitor_its_own_layers():
+    optimiser = optax.multi_transform(
+        {
+            "slow": optax.chain(optax.sgd(0.01), monitor.record(STEPS, "slow", every=1)),
+            "fast": optax.chain(optax.sgd(1.0), monitor.record(STEPS, "fast", every=1)),
+            "none": monitor.record(STEPS, "none"),
+        },
+        {"first": "slow", "second": "fast"},
+    )
+    trees = gradients()
+    weights, updates, state = follow(optimiser, trees)
+    for name, part in (("slow", "first"), ("fast", "second")):
+        record = monitor.read(state, name)
+        assert record.names == tuple(name for name in NAMES if name.startswith(part))
+        agrees(record, [u[part] for u in updates], [w[part] for w in weights], range(STEPS))
+    nothing = monitor.read(state, "none")
+    assert nothing.names == () and nothing.rms.shape == (0, 0)
+
+
+def test_multi_steps_shows_the_mean_gradient_of_its_steps():
+    inner = optax.chain(monitor.record(4, every=1), optax.sgd(0.1))
+    optimiser = optax.MultiSteps(inner, 2, accumulator_dtype=jnp.float64)
+    trees = gradients(6)
+    state = jax.jit(partial(scanned, optimiser.update))(
+        optimiser.init(parameters()), parameters(), trees
+    )
+    means = [
+        jax.tree.map(lambda leaf, k=k: np.asarray(leaf[2 * k : 2 * k + 2]).mean(0), trees)
+        for k in range(3)
+    ]
+    record = monitor.read(state)
+    np.testing.assert_array_equal(record.step, [0, 1, 2])
+    np.testing.assert_allclose(record.rms, by_hand(means)[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5, 6, 7, 20])
+@pytest.mark.parametrize("length", [1, 3])
+@pytest.mark.parametrize("every", [1, 2])
+def test_the_ring_keeps_the_newest_rows_in_time_order(length, every, steps):
+    optimiser = monitor.record(length, every=every)
+    params = {"w": jnp.ones(2)}
+    state = optimiser.init(params)
+    update = jax.jit(optimiser.update)
+    kept = []
+    for step in range(steps):
+        _, state = update({"w": jnp.full(2, 10.0 + step)}, state, params)
+        if step % every == 0:
+            kept.append(step)
+    record = monitor.read(state)
+    np.testing.assert_array_equal(record.step, kept[-length:])
+    np.testing.assert_array_equal(record.rms[:, 0], [10.0 + step for step in kept[-length:]])
+
+
+def test_seeds_side_by_side_are_read_at_once():
+    optimiser = monitor.record(2, every=1)
+    sizes = jnp.array([1.0, 20.0, 300.0])
+
+    def run(size):
+        params = {"w": jnp.ones(2)}
+        state = optimiser.init(params)
+        for step in range(3):
+            _, state = optimiser.update({"w": jnp.full(2, size + step)}, state, params)
+        return state
+
+    record = monitor.read(jax.vmap(run)(sizes))
+    np.testing.assert_array_equal(record.step, [1, 2])
+    np.testing.assert_array_equal(record.rms[..., 0], [[2, 3], [21, 22], [301, 302]])
+    uneven = jax.tree.map(lambda *leaves: jnp.stack(leaves), run(1.0), optimiser.init({"w": sizes}))
+    with pytest.raises(ValueError, match="took the same steps; read one at a time"):
+        monitor.read(uneven)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_small_and_large_numbers_keep_their_size(dtype):
+    # Squares of these are 0 or infinite in the format; 3-4-5 triangles have the RMS 5 / sqrt(2).
+    limits = jnp.finfo(dtype)
+    optimiser = monitor.record(2, every=1)
+    params = jnp.ones(2, dtype)
+    state = optimiser.init(params)
+    scales = [float(limits.tiny) * 2, float(limits.max) / 8]
+    for scale in scales:
+        _, state = optimiser.update(jnp.array([3, -4], dtype) * jnp.asarray(scale, dtype),
+                                    state, params)  # fmt: skip
+    record = monitor.read(state)
+    assert record.rms.dtype == (np.float64 if dtype == "float64" else np.float32)
+    expected = [5 / 2**0.5 * float(jnp.asarray(scale, dtype)) for scale in scales]
+    np.testing.assert_allclose(record.rms[:, 0], expected, rtol=4 * float(limits.eps))
+
+
+def test_what_is_no_number_is_counted():
+    optimiser = monitor.record(2, every=1)
+    params = [jnp.ones(4)]
+    state = optimiser.init(params)
+    for gradient in ([0.0, 1.0, jnp.nan, jnp.inf], [0.0, 0.0, -jnp.inf, 1.0]):
+        _, state = optimiser.update([jnp.array(gradient)], state, params)
+    record = monitor.read(state)
+    np.testing.assert_array_equal(record.non_finite[:, 0], [0.5, 0.25])
+    np.testing.assert_array_equal(record.zeros[:, 0], [0.25, 0.5])
+    assert not np.isfinite(record.rms).any() and not np.isfinite(record.largest).any()
+
+
+def test_only_floating_point_arrays_that_hold_something_are_recorded():
+    params = {
+        "count": jnp.arange(3),
+        "empty": jnp.zeros((0, 2)),
+        "flag": jnp.array(True),
+        "key": KEY,
+        "missing": None,
+        "phase": jnp.array([3 + 4j]),
+        "w": jnp.full(2, 2.0),
+    }
+    updates = {**params, "count": np.zeros(3, jax.dtypes.float0)}
+    optimiser = monitor.record(1, every=1)
+    _, state = optimiser.update(updates, optimiser.init(params), params)
+    record = monitor.read(state)
+    assert record.names == ("phase", "w")
+    np.testing.assert_allclose(record.rms, [[5.0, 2.0]], rtol=1e-12)
+
+
+def test_names_that_would_coincide_are_told_apart():
+    params = {"a": {"b/c": jnp.ones(1)}, "a/b": {"c": jnp.ones(1)}}
+    names = monitor.read(monitor.record(1).init(params)).names
+    assert names == ("['a']['b/c']", "['a/b']['c']")
+
+
+def test_without_parameters_there_is_no_ratio():
+    optimiser = monitor.record(1, every=1)
+    _, state = optimiser.update({"w": jnp.ones(2)}, optimiser.init({"w": jnp.ones(2)}))
+    record = monitor.read(state)
+    assert record.rms[0, 0] == 1
+    assert np.isnan(record.weights).all() and np.isnan(record.ratio).all()
+
+
+def test_weights_of_zero_have_an_infinite_ratio():
+    optimiser = monitor.record(1, every=1)
+    params = {"w": jnp.zeros(2)}
+    _, state = optimiser.update({"w": jnp.ones(2)}, optimiser.init(params), params)
+    np.testing.assert_array_equal(monitor.read(state).ratio, [[np.inf]])
+
+
+def test_optax_tools_for_states_still_work():
+    optimiser = optax.chain(optax.adam(0.1), monitor.record(2, every=1))
+    _, _, state = follow(optimiser, gradients())
+    assert optax.tree_utils.tree_get(state, "count") == STEPS  # the monitor's has another name
+    doubled = optax.tree_utils.tree_map_params(optimiser, lambda leaf: 2 * leaf, state)
+    before, after = (optax.tree_utils.tree_get(s, "mu") for s in (state, doubled))
+    jax.tree.map(lambda b, a: np.testing.assert_array_equal(2 * b, a), before, after)
+    np.testing.assert_array_equal(monitor.read(doubled).rms, monitor.read(state).rms)
+
+
+def test_equinox_modules():
+    eqx = pytest.importorskip("equinox")
+    model = eqx.nn.MLP(3, 2, 4, 1, key=KEY)
+    params, static = eqx.partition(model, eqx.is_inexact_array)
+    optimiser = optax.chain(monitor.record(3, every=1), optax.sgd(0.1))
+    x = jnp.ones(3)
+
+    @eqx.filter_jit
+    def step(params, state):
+        gradient = jax.grad(lambda params: jnp.sum(eqx.combine(params, static)(x) ** 2))(params)
+        updates, state = optimiser.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state, gradient
+
+    _, state, gradient = step(params, optimiser.init(params))
+    record = monitor.read(state)
+    assert record.names == tuple(
+        f"layers/{i}/{kind}" for i in (0, 1) for kind in ("weight", "bias")
+    )
+    np.testing.assert_allclose(record.rms, by_hand([gradient])[0], rtol=1e-12)
+
+
+def test_flax_nnx_modules_and_optimisers():
+    nnx = pytest.importorskip("flax.nnx")
+
+    class Net(nnx.Module):
+        def __init__(self, rngs):
+            self.first = nnx.Linear(3, 4, rngs=rngs)
+            self.second = nnx.Linear(4, 2, rngs=rngs)
+            self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+        def __call__(self, x):
+            return self.second(jnp.tanh(self.first(x)))
+
+    net = Net(nnx.Rngs(0))
+    optimiser = nnx.Optimizer(
+        net, optax.chain(monitor.record(3, every=1), optax.sgd(0.1)), wrt=nnx.Param
+    )
+
+    @nnx.jit
+    def step(net, optimiser):
+        gradient = nnx.grad(lambda net: jnp.sum(net(jnp.ones((1, 3))) ** 2))(net)
+        optimiser.update(net, gradient)
+        return gradient
+
+    seen = [step(net, optimiser) for _ in range(2)]
+    record = monitor.read(optimiser.opt_state)
+    layers = [f"{layer}/{kind}" for layer in ("first", "second") for kind in ("bias", "kernel")]
+    assert record.names == tuple(f"{name}/value" for name in layers)
+    np.testing.assert_allclose(record.rms, by_hand(seen)[0], rtol=1e-6)
+
+
+def test_flax_linen_modules():
+    linen = pytest.importorskip("flax.linen")
+    model = linen.Dense(2)
+    params = model.init(KEY, jnp.ones(3))
+    optimiser = monitor.record(1, every=1)
+    gradient = jax.grad(lambda params: jnp.sum(model.apply(params, jnp.ones(3)) ** 2))(params)
+    _, state = optimiser.update(gradient, optimiser.init(params), params)
+    record = monitor.read(state)
+    assert record.names == ("params/bias", "params/kernel")
+    np.testing.assert_allclose(record.rms, by_hand([gradient])[0], rtol=1e-6)
+
+
+def two():
+    optimiser = optax.chain(monitor.record(1, "a"), monitor.record(1, "b"))
+    return optimiser.init(parameters())
+
+
+def changed():
+    optimiser = monitor.record(1)
+    optimiser.update({"w": jnp.ones(2)}, optimiser.init(parameters()), {"w": jnp.ones(2)})
+
+
+BAD = {
+    "length 0": (lambda: monitor.record(0), "length must be a whole number of at least 1; got 0"),
+    "length 2.5": (lambda: monitor.record(2.5), "length must be a whole number.*got 2.5"),
+    "every 0": (lambda: monitor.record(1, every=0), "every must be a whole.*at least 1; got 0"),
+    "whole numbers": (
+        lambda: monitor.record(1).init({"n": jnp.arange(3), "m": jnp.array(True)}),
+        "params must hold a floating-point array; got only bool, int64",
+    ),
+    "other parameters": (changed, "the 3 floating-point arrays of the start; got 1 and 1"),
+    "no monitor": (
+        lambda: monitor.read(optax.adam(0.1).init(parameters())),
+        "state must hold a monitor.*it holds none",
+    ),
+    "two monitors": (lambda: monitor.read(two()), "or name it; it holds a, b"),
+    "wrong name": (lambda: monitor.read(two(), "c"), "a monitor called 'c'.*it holds a, b"),
+    "traced": (
+        lambda: jax.jit(lambda state: monitor.read(state, "a").rms)(two()),
+        "state must be known; got a traced one: read it outside of jax.jit",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused(unchecked, case):
+    act, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        act()
+
+
+def test_package_nets_have_short_names():
+    names = monitor.read(monitor.record(1).init(nets.mlp(KEY, (3, 4, 2)))).names
+    assert names == ("0/w", "0/b", "1/w", "1/b")

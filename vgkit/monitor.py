@@ -1,0 +1,210 @@
+"""A part of any optax optimiser that writes down, layer by layer, what passes through it.
+
+    optimiser = optax.chain(monitor.record(100, "gradients"), optax.adam(1e-3))
+    ...
+    history = monitor.read(opt_state)
+
+First in a chain it sees gradients, last it sees updates. It changes neither. Parameters are any
+pytree. A layer here is one array of it, and its name is its path in the tree, such as "0/w".
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+from vgkit import _check
+
+
+class Seen(NamedTuple):
+    """Stands for one array that is recorded; holds nothing, so that it costs nothing."""
+
+
+class State(NamedTuple):
+    """What the monitor carries from step to step; its structure and shapes never change.
+
+    Attributes:
+        layout: The monitor's name and, under it, the parameters' tree with `Seen` for arrays.
+        updates: How many updates have passed.
+        step: Step of every row of `rows`, -1 where nothing has been written yet.
+        rows: The statistics RMS, largest, zeros, non-finite and weights of every layer, one row
+            after the other; the oldest is overwritten.
+    """
+
+    layout: Mapping[str, Any]
+    updates: Int[Array, "*batch"]
+    step: Int[Array, "*batch length"]
+    rows: Float[Array, "*batch length layers 5"]
+
+
+class Record(NamedTuple):
+    """What a monitor saw, oldest step first: gradients or updates, by its place in the chain.
+
+    Attributes:
+        names: Path of every layer in the parameters' tree.
+        step: How many updates had passed before.
+        rms: Root mean square of the layer's elements.
+        largest: Largest absolute value.
+        zeros: Share of the elements that are exactly 0: no path is left, or the number format is
+            at its end.
+        non_finite: Share of the elements that are infinite or not a number. Where it is not 0,
+            `rms` and `largest` are not finite either.
+        weights: Root mean square of the layer's parameters before the step; NaN if the optimiser
+            is not given any.
+        ratio: `rms` over `weights`: of updates the update-to-weight ratio, of gradients the
+            gradient-to-weight ratio. Infinite for weights that are all 0, as new biases are.
+    """
+
+    names: tuple[str, ...]
+    step: Int[np.ndarray, " steps"]
+    rms: Float[np.ndarray, "*batch steps layers"]
+    largest: Float[np.ndarray, "*batch steps layers"]
+    zeros: Float[np.ndarray, "*batch steps layers"]
+    non_finite: Float[np.ndarray, "*batch steps layers"]
+    weights: Float[np.ndarray, "*batch steps layers"]
+    ratio: Float[np.ndarray, "*batch steps layers"]
+
+
+def record(
+    length: int, name: str = "monitor", *, every: int = 10
+) -> optax.GradientTransformationExtraArgs:
+    """A transformation for `optax.chain` that hands updates on untouched and records them.
+
+    The state has a fixed structure, so that it works under `jax.jit`, `jax.lax.scan` and
+    `jax.vmap`, and inside `optax.multi_transform` and `optax.MultiSteps`. Arrays that are empty or
+    hold whole numbers are left out. Donate the optimiser's state to a jitted step, or the whole
+    history is copied at every step.
+
+    Args:
+        length: How many rows are kept; older ones are overwritten.
+        name: Tells several monitors in one optimiser apart, see `read`.
+        every: Steps from one row to the next. At every tenth it costs a few percent of a step where
+            layers are a thousand units wide. A step of a tiny network takes microseconds, and so
+            does the question whether a row is due: there it adds up to half a step.
+
+    Raises:
+        ValueError: If `length` or `every` is below 1, or, when the optimiser is initialised, there
+            are parameters but none is a floating-point array.
+    """
+    length = _check.whole("length", length, 1)
+    every = _check.whole("every", every, 1)
+
+    def init(params: optax.Params) -> State:
+        arrays = _recorded(params)
+        if not arrays and jax.tree.leaves(params):
+            kinds = {str(jnp.result_type(leaf)) for leaf in jax.tree.leaves(params)}
+            raise ValueError(
+                f"params must hold a floating-point array; got only {', '.join(sorted(kinds))}"
+            )
+        dtype = jnp.result_type(jnp.float32, *(jnp.abs(array).dtype for array in arrays))
+        return State(
+            layout={name: jax.tree.map(lambda leaf: Seen() if _counts(leaf) else None, params)},
+            updates=jnp.zeros((), jnp.int32),
+            step=jnp.full(length, -1, jnp.int32),
+            rows=jnp.full((length, len(arrays), 5), jnp.nan, dtype),
+        )
+
+    def update(
+        updates: optax.Updates, state: State, params: optax.Params | None = None, **_: Any
+    ) -> tuple[optax.Updates, State]:
+        arrays = _recorded(updates)
+        weights = [None] * len(arrays) if params is None else _recorded(params)
+        layers = state.rows.shape[1]
+        if not len(arrays) == len(weights) == layers:
+            raise ValueError(
+                f"updates and params must hold the {layers} floating-point arrays of the start; "
+                f"got {len(arrays)} and {len(weights)}"
+            )
+        if not layers:
+            return updates, state
+        slot = state.updates // every % length
+        due = state.updates % every == 0
+        row = jax.lax.cond(
+            due,
+            lambda: jnp.stack(
+                [_statistics(*pair, state.rows.dtype) for pair in zip(arrays, weights, strict=True)]
+            ),
+            lambda: state.rows[slot],
+        )
+        return updates, State(
+            layout=state.layout,
+            updates=optax.safe_increment(state.updates),
+            step=state.step.at[slot].set(jnp.where(due, state.updates, state.step[slot])),
+            rows=state.rows.at[slot].set(row),
+        )
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def read(state: optax.OptState, name: str | None = None) -> Record:
+    """Take a monitor's record out of an optimiser's state, wherever in it the monitor stands.
+
+    Args:
+        state: State of the whole optimiser. Under `jax.vmap` its arrays have leading axes, and so
+            do the record's.
+        name: Which monitor, if there are several.
+
+    Raises:
+        ValueError: If the state holds no monitor, none of that name or several, is traced, or is
+            that of networks which have not taken the same steps.
+    """
+    nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, State))
+    found = [(*node.layout, node) for node in nodes if isinstance(node, State)]
+    names = ", ".join(label for label, _ in found) or "none"
+    chosen = [node for label, node in found if name in (None, label)]
+    if len(chosen) != 1:
+        which = "a monitor" if name is None else f"a monitor called {name!r}"
+        raise ValueError(f"state must hold {which}, and only one, or name it; it holds {names}")
+    (monitor,) = chosen
+    if _check.traced(monitor.step):
+        raise ValueError("state must be known; got a traced one: read it outside of jax.jit")
+    step, rows = np.asarray(monitor.step), np.asarray(monitor.rows)
+    step, *others = step.reshape(-1, step.shape[-1])
+    if any((other != step).any() for other in others):
+        raise ValueError("state must be of networks that took the same steps; read one at a time")
+    order = np.argsort(step)[np.sum(step < 0) :]
+    rms, largest, zeros, non_finite, weights = np.moveaxis(rows[..., order, :, :], -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = rms / weights
+    (layout,) = monitor.layout.values()
+    return Record(_names(layout), step[order], rms, largest, zeros, non_finite, weights, ratio)
+
+
+def _counts(leaf: Any) -> bool:
+    """Whether a leaf is recorded: floating-point numbers, at least one."""
+    return jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) and jnp.size(leaf) > 0
+
+
+def _recorded(tree: Any) -> list[Array]:
+    return [leaf for leaf in jax.tree.leaves(tree) if _counts(leaf)]
+
+
+def _names(layout: Any) -> tuple[str, ...]:
+    leaves = jax.tree.leaves_with_path(layout, is_leaf=lambda node: isinstance(node, Seen))
+    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+    if len(set(names)) < len(names):  # such as the keys 1 and "1" of one dictionary
+        names = [jax.tree_util.keystr(path) for path, _ in leaves]
+    return tuple(names)
+
+
+def _statistics(update: Array, weights: Array | None, dtype: jnp.dtype) -> Float[Array, " 5"]:
+    size = jnp.abs(update).astype(dtype)
+    largest = jnp.max(size)
+    columns = [
+        _rms(size, largest),
+        largest,
+        jnp.mean(size == 0, dtype=dtype),
+        jnp.mean(~jnp.isfinite(size), dtype=dtype),
+        jnp.nan if weights is None else _rms(jnp.abs(weights).astype(dtype), 1.0),
+    ]
+    return jnp.stack([jnp.asarray(column, dtype) for column in columns])
+
+
+def _rms(size: Float[Array, "..."], largest: Float[Array, ""] | float) -> Float[Array, ""]:
+    # The square of a number below 1e-19 is 0 in float32. Vanishing gradients are such numbers.
+    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    return scale * jnp.sqrt(jnp.mean(jnp.square(size / scale)))

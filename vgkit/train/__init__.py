@@ -1,0 +1,26 @@
+"""Training, and what it looks like from inside: one loop for all networks of `nets`."""
+
+from vgkit.train.history import (
+    PRE_ACTIVATION_EDGES,
+    SIGNAL_DECADES,
+    Data,
+    History,
+    pre_activation_histogram,
+    signal_histogram,
+)
+from vgkit.train.loop import Run, fit, show_progress
+from vgkit.train.viewer import DECADES, viewer
+
+__all__ = [
+    "DECADES",
+    "PRE_ACTIVATION_EDGES",
+    "SIGNAL_DECADES",
+    "Data",
+    "History",
+    "Run",
+    "fit",
+    "pre_activation_histogram",
+    "show_progress",
+    "signal_histogram",
+    "viewer",
+]

@@ -1,0 +1,190 @@
+"""Training by any optax optimiser, compiled as one program, with a history."""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Shaped
+
+from vgkit import _check, activations, grads, nets
+from vgkit.grads.signals import prepare
+from vgkit.train.history import Data, History, mean_loss, measure
+
+Progress = Callable[[int, int], None]
+
+
+class Run(NamedTuple):
+    """A trained network, how it got there, and the optimiser's last state."""
+
+    net: nets.MLP
+    history: History
+    state: optax.OptState
+
+
+def fit(
+    net: nets.MLP,
+    data: tuple[
+        Float[Array, "train inputs"],
+        Shaped[Array, "train ..."],
+        Float[Array, "test inputs"],
+        Shaped[Array, "test ..."],
+    ],
+    optimiser: optax.GradientTransformation,
+    epochs: int,
+    batch: int | None,
+    key: Array,
+    *,
+    loss: str | grads.Loss = "cross_entropy",
+    activation: str = "tanh",
+    skip: bool = False,
+    every: int | None = None,
+    probe: int | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    r"""Train a network and look at it before the first step and then again and again.
+
+    .. math:: \theta_{t+1} = \theta_t + u(g_t), \quad
+              g_t = \nabla_\theta \frac{1}{B} \sum_{i \in B_t} L_i(\theta_t)
+
+    Each epoch shuffles the training examples and cuts them into batches; what is left over, less
+    than a batch, sits this epoch out. For several seeds at once:
+
+        keys = jax.random.split(key, 5)
+        start = jax.vmap(lambda key: nets.mlp(key, widths))(keys)
+        fit = lambda net, key: train.fit(net, digits, optimiser, 20, 32, key)
+        runs = jax.vmap(fit)(start, keys)
+
+    To hold the first three layers at their initial values:
+
+        optimiser = optax.multi_transform(
+            {"train": optax.sgd(0.1), "freeze": optax.set_to_zero()},
+            lambda net: ["freeze"] * 3 + ["train"] * (len(net) - 3),
+        )
+
+    Make an optimiser once and use it again: the compiled program is kept for the same optimiser
+    object, and for the same `loss` and `progress`.
+
+    Args:
+        net: Layers, input side first: the initial values.
+        data: Training examples and targets, test examples and targets, such as `data.digits()`.
+        optimiser: u. Its state is returned, so that a `monitor` in it can be read.
+        epochs: How often the training examples are gone through.
+        batch: B, examples for each step; None for all, in their order.
+        key: Source of the shuffling.
+        loss: A key of `grads.LOSSES`, or a function (output, target) -> scalar of one example.
+        activation: Name of the hidden layers' activation.
+        skip: Whether hidden layers have identity skip connections.
+        every: Steps from one row of the history to the next; an epoch if left out.
+        probe: How many of the first training examples show the layers' signals; 128 if left out,
+            or all where there are fewer.
+        progress: Called with the steps taken and the steps in all at every row, such as
+            `show_progress`.
+
+    Raises:
+        ValueError: If an argument is unknown or out of range, the data do not fit the network or
+            are not finite, or `every` does not divide the number of steps.
+    """
+    activations.function(activation)
+    if not isinstance(optimiser, optax.GradientTransformation):
+        raise ValueError(
+            f"optimiser must be an optax.GradientTransformation, such as optax.sgd(0.1); "
+            f"got {optimiser!r}"
+        )
+    if len(data) != 4:
+        raise ValueError(f"data must hold x_train, y_train, x_test, y_test; got {len(data)} arrays")
+    checked: list[Array] = []
+    for part, x, y in (("training", *data[:2]), ("test", *data[2:])):
+        try:
+            x, y, function = prepare([layer.w for layer in net], len(net[-1].b), x, y, loss)
+        except ValueError as error:
+            raise ValueError(f"{part} data: {error}") from None
+        checked += [x, y]
+    examples = len(checked[0])
+    epochs = _check.whole("epochs", epochs, 1)
+    batch = examples if batch is None else _check.whole("batch", batch, 1)
+    probe = min(128, examples) if probe is None else _check.whole("probe", probe, 1)
+    for name, value in (("batch", batch), ("probe", probe)):
+        if value > examples:
+            raise ValueError(
+                f"{name} must be at most {examples}, the training examples; got {value}"
+            )
+    steps = epochs * (examples // batch)
+    every = examples // batch if every is None else _check.whole("every", every, 1)
+    if steps % every:
+        raise ValueError(f"every must divide the {steps} steps; got {every}")
+    order = None if batch == examples else _batches(key, examples, epochs, batch)
+    return _run(
+        net, Data(*checked), order, optimiser, function, activation, skip, steps, every,
+        examples // batch, probe, progress,
+    )  # fmt: skip
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _batches(key: Array, examples: int, epochs: int, batch: int) -> Int[Array, "steps {batch}"]:
+    """Positions of the examples of every step, shuffled anew in each epoch."""
+    shuffled = jax.vmap(lambda key: jax.random.permutation(key, examples))(
+        jax.random.split(key, epochs)
+    )
+    used = examples // batch * batch
+    return shuffled[:, :used].reshape(-1, batch)
+
+
+@partial(jax.jit, static_argnums=range(3, 12))
+def _run(
+    net: nets.MLP,
+    data: Data,
+    order: Int[Array, "steps batch"] | None,
+    optimiser: optax.GradientTransformation,
+    loss: grads.Loss,
+    activation: str,
+    skip: bool,
+    steps: int,
+    every: int,
+    per_epoch: int,
+    probe: int,
+    progress: Progress | None,
+) -> Run:
+    model = {"loss": loss, "activation": activation, "skip": skip}
+    optimiser = optax.with_extra_args_support(optimiser)
+
+    def step(number: Array, carry: tuple) -> tuple:
+        net, state, ratios = carry
+        rows = slice(None) if order is None else order[number]
+        x, y = data.x_train[rows], data.y_train[rows]
+
+        def value_fn(net: nets.MLP) -> Array:
+            return mean_loss(net, x, y, **model)[0]
+
+        value, gradient = jax.value_and_grad(value_fn)(net)
+        updates, state = optimiser.update(
+            gradient, state, net, value=value, grad=gradient, value_fn=value_fn
+        )
+        ratios += grads.weight_norms(updates) / grads.weight_norms(net)
+        return optax.apply_updates(net, updates), state, ratios
+
+    def row(carry: tuple, number: Array) -> tuple[tuple, History]:
+        # Row 0 is the initial network: no step before it, but the same program.
+        before, after = jnp.maximum(number - 1, 0) * every, number * every
+        none = jnp.zeros_like(grads.weight_norms(net))
+        *carry, ratios = jax.lax.fori_loop(before, after, step, (*carry, none))
+        if progress is not None:
+            jax.debug.callback(progress, after, steps)
+        seen = measure(
+            carry[0], net, data, probe,
+            step=after, epoch=after / per_epoch, update_ratio=ratios / (after - before), **model,
+        )  # fmt: skip
+        return tuple(carry), seen
+
+    numbers = jnp.arange(steps // every + 1)
+    (trained, state), history = jax.lax.scan(row, (net, optimiser.init(net)), numbers)
+    return Run(trained, history, state)
+
+
+def show_progress(step: int, steps: int) -> None:
+    """Show how far a run has got, on one line of text that is written over."""
+    end = "\n" if step == steps else ""
+    print(f"\rstep {step} of {steps} ({step / steps:.0%})", end=end, file=sys.stderr, flush=True)
