@@ -7,6 +7,7 @@ Data flows one way: `nets` makes networks, `train` trains them, `grads` measures
 from vgkit import (
     activations,
     data,
+    diagnose,
     explore,
     grads,
     monitor,
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 __all__ = [
     "activations",
     "data",
+    "diagnose",
     "explore",
     "grads",
     "monitor",
