@@ -151,9 +151,7 @@ def main() -> None:
         record["half"] = 1 if name in first else 2
     if "--write" in sys.argv:
         RESULTS.write_text(json.dumps(records, indent=0, sort_keys=True) + "\n")
-    print(
-        f"\n{len(records)} networks; the fitted threshold from {len(first)}, scored on {len(second)}.\n"
-    )
+    print(f"\n{len(records)} networks, {len(second)} of them scored:\n")
     print("| looked for | rule | false alarms | misses |\n|---|---|---|---|")
     for verdict, rule, alarms, well, misses, ill in table(records):
         print(f"| {verdict} | {rule} | {alarms} of {well} | {misses} of {ill} |")

@@ -5,6 +5,7 @@ import re
 
 import jax
 import jupytext
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -49,6 +50,7 @@ def explorers(request):
             if len(found) < count:
                 exec(compile(source, f"{page}.md", "exec"), scope)
         patch.undo()
+        plt.close("all")
         made[page] = found
     yield made
     jax.config.update("jax_numpy_rank_promotion", "raise")

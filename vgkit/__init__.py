@@ -1,7 +1,8 @@
 """Exact per-layer gradients of neural networks, for seeing where they vanish.
 
-Data flows one way: `nets` makes networks, `train` trains them, `grads` measures them, `plots` and
-`explore` show what was measured. Parameters are plain pytrees and every gradient is JAX's own.
+Data flows one way: `nets` makes networks, `train` trains them, `grads` measures them, `diagnose`
+gives a verdict, `plots` and `explore` show what was measured. Parameters are plain pytrees and
+every gradient is JAX's own.
 """
 
 from vgkit import (

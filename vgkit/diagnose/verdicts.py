@@ -28,7 +28,7 @@ SATURATED = 0.5
 LOST = 0.05
 ALIKE, ALIKE_LAYERS, ALIKE_ALONE = 0.015, 3, 1e-4
 LEARNT, STATIONARY = 0.02, 0.01
-STEP_SHARE, WORTH_IT = 1e-3, 0.05
+STEPS, TOO_LITTLE, WORTH_IT = 100, 0.03, 0.02
 UNMOVED = 1e-3
 
 
@@ -268,7 +268,7 @@ def _slow(facts: Facts) -> Iterator[tuple]:
         share, multiple, worth, ratio = facts.step
         numbers = {"share of the best step's gain": share, "best multiple": multiple,
                    "best gain": worth, "update-to-weight ratio": ratio}  # fmt: skip
-        slow = share < STEP_SHARE and worth > WORTH_IT and multiple >= 100
+        slow = STEPS * share * worth < TOO_LITTLE and worth > WORTH_IT and multiple >= STEPS
     else:
         slow = _hardly_moved(facts) and facts.descent > WORTH_IT
         numbers = {"best gain": facts.descent}
@@ -278,9 +278,9 @@ def _slow(facts: Facts) -> Iterator[tuple]:
             "The signals are healthy and longer steps lower the loss far more"
             + (f": the best step is {multiple:.0e} times as long." if facts.step else "."),
             numbers,
-            f"One step gains less than {STEP_SHARE} of what the best step in its direction gains, "
-            f"which is more than {WORTH_IT:.0%} of the loss; or the whole history moved no layer "
-            f"by {UNMOVED} of its weights.",
+            f"{STEPS} steps like the first gain less than {TOO_LITTLE:.0%} of the loss, and one "
+            f"single step, at least {STEPS} times as long, more than {WORTH_IT:.0%}; or the whole "
+            f"history moved no layer by {UNMOVED} of its weights.",
             "Multiply the learning rate by ten, again and again, until the loss falls.",
         )
 
