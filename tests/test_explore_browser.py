@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tools import pages
-from vgkit.explore import grid
+from vgkit.explore import grid, words
 
 PAGES = pages.live()
 TABLE = """root => Object.fromEntries([...root.querySelectorAll('.vg-values th[scope=col]')].map(
@@ -71,12 +71,14 @@ def test_the_page_holds_what_jax_computes(book, explorers, page):
         rows = {name: grid.unpack(packed) for name, packed in shipped["grid"].items()}
         for _ in range(25):
             positions = {name: int(random.integers(size)) for name, size in sizes.items()}
-            for name, expected in explorer.at(**positions).items():
+            exact, shown = explorer.at(**positions), {}
+            for name, expected in exact.items():
                 over = shipped["grid"][name]["over"]
                 row = np.ravel_multi_index(
                     [positions[c] for c in over], [sizes[c] for c in over]
                 ) if over else 0  # fmt: skip
                 found, expected = rows[name][row], np.asarray(expected, float)
+                shown[name] = found
                 np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
                 np.testing.assert_array_equal(found == 0, expected == 0)
                 # Two programs round differently: 1e-9 of the largest value of the array.
@@ -84,6 +86,9 @@ def test_the_page_holds_what_jax_computes(book, explorers, page):
                 big = np.isfinite(expected) & (np.abs(expected) > floor)
                 error = np.abs(np.log10(np.abs(found[big] / expected[big])))
                 assert error.max(initial=0) < 1e-3, (explorer.title, name, positions)
+            for chart in explorer.charts:  # rounded for packing, it must be the same sentence
+                rules = [{**rule, "text": str(k)} for k, rule in enumerate(chart["summary"])]
+                assert words.sentence(rules, {}, shown) == words.sentence(rules, {}, exact)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -88,6 +88,7 @@ def test_a_chapter_runs_and_its_slider_is_live(lab, browser):
             arg=[summary.element_handle(), before],
         )
         chart.locator("details summary").click()
+        chart.locator(".vg-values tbody tr").last.wait_for()
         assert chart.locator(".vg-values tbody tr").count() == 5
         assert "multiply to 6.1e-4" in summary.inner_text()
     except Exception:
