@@ -504,6 +504,8 @@ def lost_share(animal: Animal, net: Net) -> float:
     def loss(w: Any) -> Any:
         first = animal.params["first"] | {"w": w}
         output = animal.model(animal.params | {"first": first}, animal.x)
+        if spec.loss == "mean_squared_error":
+            return jnp.mean((output - animal.y) ** 2)
         return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(output), animal.y[:, None], 1))
 
     own = jax.grad(loss)(animal.params["first"]["w"])
@@ -618,6 +620,38 @@ def truth(animal: Animal, net: Net) -> dict[str, bool | None]:
             False if stuck is False else None if None in (stuck, alike) else True
         )
     return labels
+
+
+def drawn(seed: int, count: int) -> list[Spec]:
+    """Networks that nobody chose: every part is drawn."""
+    draw = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        depth, width = (
+            int(draw.choice([2, 3, 5, 8, 12, 18, 25, 35])),
+            int(draw.choice([8, 32, 128])),
+        )
+        block = str(draw.choice(["plain", "plain", "plain", "skip", "branch", "batch", "layer"]))
+        scale = float(draw.choice([1.0, depth**-0.5, 0.0])) if block in ("skip", "branch") else 1.0
+        regression, trained, told = draw.random(3) < (0.5, 0.4, 0.5)
+        optimiser, rate = str(draw.choice(["sgd", "adam"])), float(10 ** draw.uniform(-6, -1))
+        train = (optimiser, {"sgd": 0.05, "adam": 1e-3}[optimiser], int(draw.choice([50, 300])))
+        found.append(
+            Spec(
+                f"drawn-{number:03}", str(draw.choice(list(FUNCTIONS))), depth, width,
+                gain=float(draw.choice([UNIFORM, 1.0, 1.2, HE, 2.0, 3.0])),
+                bias=float(draw.choice([0.0, 0.0, 0.1, 0.5])),
+                shift=float(draw.choice([0.0, 0.0, 0.0, 0.0, -1.0, 1.0])),
+                block=block, scale=scale,
+                loss="mean_squared_error" if regression else "cross_entropy",
+                inputs=float(10 ** draw.uniform(-2, 1)),
+                targets=float(10 ** draw.uniform(-2, 2)) if regression else 1.0,
+                train=train if trained else None,
+                given=(train[:2] if trained else (optimiser, rate)) if told else None,
+                seed=int(draw.integers(1000)),
+            )
+        )  # fmt: skip
+    return found
 
 
 def halves(labels: dict[str, dict[str, bool | None]]) -> tuple[list[str], list[str]]:

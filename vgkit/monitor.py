@@ -84,7 +84,7 @@ def record(
         name: Tells several monitors in one optimiser apart, see `read`.
         every: Steps from one row to the next. At every tenth it costs a few percent of a step where
             layers are a thousand units wide. A step of a tiny network takes microseconds, and so
-            does the question whether a row is due: there it adds up to half a step.
+            does the question whether a row is due: there it can cost most of a step.
 
     Raises:
         ValueError: If `length` or `every` is below 1, or, when the optimiser is initialised, there
