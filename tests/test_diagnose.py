@@ -196,9 +196,9 @@ def test_diagnose_errs_less_than_the_rules_in_common_use(scored):
                 if v == verdict and rule == "diagnose"]  # fmt: skip
         theirs = [alarms + misses for v, rule, alarms, _, misses, _ in rows
                   if v == verdict and rule != "diagnose"]  # fmt: skip
-        assert all(ours[0] <= errors for errors in theirs)
-        if verdict == "vanishing":
-            assert all(ours[0] < errors for errors in theirs)
+        # Where no drawn network has the ailment, as with exploding, a rule may err nowhere.
+        strict = scored == "second half" or verdict == "vanishing"
+        assert all(ours[0] < errors if strict else ours[0] <= errors for errors in theirs)
     if scored == "second half":
         assert sum(row[2] + row[4] for row in rows if row[1] == "diagnose") <= 3
 
