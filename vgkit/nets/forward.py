@@ -254,7 +254,7 @@ def probes(net: Net) -> list[Float[Array, "..."]]:
 
     def zeros(layer: Layer | Conv) -> Array:
         positions = (image_side(net),) * 2 if isinstance(layer, Conv) else ()
-        return jnp.zeros((*layer.b.shape, *positions), layer.b.dtype)
+        return jnp.zeros_like(layer.b, shape=(*layer.b.shape, *positions))
 
     return [zeros(layer) for layer in net]
 
