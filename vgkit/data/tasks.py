@@ -58,7 +58,7 @@ def adding_problem(
         ValueError: If `examples` is below 1 or `length` below 2.
 
     Source:
-        {cite}`hochreiter1997`; in the form of {cite:t}`le2015`.
+        {cite}`hochreiter1997`; in the form of {cite:t}`arjovsky2016`.
     """
     examples, length = _check.whole("examples", examples, 1), _check.whole("length", length, 2)
     key_value, key_first, key_second = jax.random.split(key, 3)
