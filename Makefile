@@ -43,7 +43,7 @@ test: $(VENV)/.test ## Build the book and run every check (TORCH=1: PyTorch as a
 	  echo "PyTorch could not be installed; its oracle is left out."; fi
 	$(BIN)/python tools/chromium.py
 	$(MAKE) book
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(VENV)/.test ## Measure the explorers' speed
 	$(BIN)/python tools/chromium.py

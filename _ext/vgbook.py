@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -10,9 +11,13 @@ import subprocess
 from pathlib import Path
 
 from docutils import nodes
+from jupyter_cache import get_cache
+from jupyter_cache.executors import load_executor
+from myst_nb.core.read import is_myst_markdown_notebook
 from myst_nb.ext.glue.roles import PasteTextRole
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.fileutil import copy_asset
 
@@ -73,6 +78,20 @@ def configure(app: Sphinx, config: Config) -> None:
                 "notebook_interface": "jupyterlab",
             },
         }
+
+
+def execute(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
+    """Execute the changed pages side by side, one process per core; the build finds the results.
+
+    A page that fails is executed once more by the build, which then stops and shows the error.
+    """
+    cache = get_cache(app.config.nb_execution_cache_path)
+    paths = [Path(env.doc2path(name)) for name in docnames]
+    notebooks = [str(path) for path in paths if is_myst_markdown_notebook(path.read_text())]
+    for path in notebooks:
+        cache.add_nb_to_project(path, read_data={"type": "plugin", "name": "myst_nb_md"})
+    executor = load_executor("local-parallel", cache, logging.getLogger(__name__))
+    executor.run_and_cache(filter_uris=notebooks, timeout=app.config.nb_execution_timeout)
 
 
 def once(body: str) -> str:
@@ -166,6 +185,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("vgbook_fingerprint", fingerprint(), "env")
     app.add_directive("launch", Launch)
     app.connect("config-inited", configure)
+    app.connect("env-before-read-docs", execute)
     app.connect("html-page-context", clean, priority=900)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

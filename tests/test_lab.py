@@ -29,10 +29,12 @@ def lab(tmp_path_factory):
     }  # fmt: skip
     environment = {**os.environ, **folders}
     environment.pop("VGKIT_STATIC", None)
-    # All cells stay in the page, so that the test can look at them without scrolling.
+    # All cells stay in the page, so that the test can look at them without scrolling; and on a
+    # slow machine JupyterLab asks which kernel to start instead of starting the only one.
     settings = top / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / "notebook-extension"
     settings.mkdir(parents=True)
-    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
+    choices = '{"windowingMode": "none", "autoStartDefaultKernel": true}'
+    (settings / "tracker.jupyterlab-settings").write_text(choices)
     scripts = os.path.dirname(sys.executable)
     environment["PATH"] = scripts + os.pathsep + environment["PATH"]
     viewer = [f"{scripts}/jupytext-config", "set-default-viewer", "markdown"]
