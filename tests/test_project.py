@@ -69,7 +69,7 @@ def lines_of_code(path):
 
 
 def test_the_package_stays_small():
-    assert sum(map(lines_of_code, MODULES)) < 2000
+    assert sum(map(lines_of_code, MODULES)) < 2500
 
 
 def test_import_changes_no_setting():
