@@ -40,6 +40,76 @@ def test_two_spirals_repeat_with_the_key():
     assert not np.allclose(first, other)
 
 
+def test_images_become_sequences():
+    digits = data.digits()
+    rows, pixels = data.sequences(digits.x_test), data.sequences(digits.x_test, 1)
+    assert rows.shape == (360, 8, 8) and pixels.shape == (360, 64, 1)
+    np.testing.assert_array_equal(rows[7, 2], digits.x_test[7, 16:24])
+    np.testing.assert_array_equal(pixels[7, :, 0], digits.x_test[7])
+
+
+@pytest.mark.parametrize("length", [2, 3, 40])
+def test_adding_problem_sums_one_number_of_each_half(length):
+    x, y = (np.asarray(a) for a in data.adding_problem(jax.random.key(5), 500, length))
+    values, marks = x[:, :, 0], x[:, :, 1]
+    assert x.shape == (500, length, 2) and set(np.unique(marks)) <= {0.0, 1.0}
+    assert (marks[:, : length // 2].sum(1) == 1).all() and (
+        marks[:, length // 2 :].sum(1) == 1
+    ).all()
+    for row in range(20):
+        np.testing.assert_allclose(y[row], values[row][marks[row] == 1].sum())
+    # The mean of squares of 500 sums of two uniform numbers less 1: 1/6, with standard deviation
+    # sqrt((E d^4 - 1/36) / 500), E d^4 = 1/15.
+    assert np.mean((y - 1) ** 2) == pytest.approx(1 / 6, abs=4 * np.sqrt((1 / 15 - 1 / 36) / 500))
+
+
+@pytest.mark.parametrize("delay", [1, 20])
+def test_copy_memory_asks_for_the_symbols_after_the_delay(delay):
+    x, y = data.copy_memory(jax.random.key(6), 50, delay, symbols=4, memory=3)
+    shown, y = np.asarray(x).argmax(2), np.asarray(y)
+    assert x.shape == (50, 6 + delay, 6) and (np.asarray(x).sum(2) == 1).all()
+    np.testing.assert_array_equal(y[:, -3:], shown[:, :3])
+    assert (y[:, :-3] == 4).all() and (shown[:, :3] < 4).all()
+    go = 3 + delay - 1  # the input right before the first answer
+    assert (shown[:, go] == 5).all()
+    assert (np.delete(shown[:, 3:], delay - 1, axis=1) == 4).all()
+    assert len(np.unique(shown[:, :3], axis=0)) > 20  # of 64
+
+
+@pytest.mark.parametrize("make", [data.adding_problem, data.copy_memory])
+def test_tasks_repeat_with_the_key(make):
+    first, again, other = (make(jax.random.key(k), 4, 9)[0] for k in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+BAD = {
+    "adding over one step": (
+        lambda: data.adding_problem(jax.random.key(0), 4, 1),
+        "length must be a whole number of at least 2; got 1",
+    ),
+    "no examples": (lambda: data.adding_problem(jax.random.key(0), 0, 5), "examples must .* got 0"),
+    "no delay": (lambda: data.copy_memory(jax.random.key(0), 4, 0), "delay must be a .* got 0"),
+    "one symbol": (
+        lambda: data.copy_memory(jax.random.key(0), 4, 5, symbols=1),
+        "symbols must be a whole number of at least 2; got 1",
+    ),
+    "no memory": (
+        lambda: data.copy_memory(jax.random.key(0), 4, 5, memory=0),
+        "memory must be a whole number of at least 1; got 0",
+    ),
+    "no step": (lambda: data.sequences(data.digits().x_test, 0), "step must be a whole .* got 0"),
+    "step 5": (lambda: data.sequences(data.digits().x_test, 5), "step must divide the 64 .* got 5"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_tasks_are_refused(case, unchecked):
+    call, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="examples must be a whole number of at least 1; got 0"):
         data.two_spirals(jax.random.key(0), 0)

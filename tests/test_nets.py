@@ -96,7 +96,7 @@ def test_stack_computes_what_the_list_of_layers_computes(depth, skip):
     stacked = nets.stack(nets.mlp(KEY, (5,) * 7 + (2,), "orthogonal"))
     x = jnp.linspace(-1, 1, 5)
     phi = activations.function("gelu")
-    h = nets.hidden_stack(stacked, x, phi, depth, skip=skip)
+    h, _ = nets.stack_trace(stacked, x, phi, depth, skip=skip)
     net = nets.unstack(stacked, depth)
     assert len(net) == depth + 1
     expected = nets.forward(net, x, "gelu", skip=skip)

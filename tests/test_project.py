@@ -71,7 +71,7 @@ def lines_of_code(path):
 def test_the_package_stays_small():
     diagnosis = [path for path in MODULES if "diagnose" in path.parts]
     assert sum(map(lines_of_code, diagnosis)) < 1600
-    assert sum(map(lines_of_code, set(MODULES) - set(diagnosis))) < 2300
+    assert sum(map(lines_of_code, set(MODULES) - set(diagnosis))) < 2900
 
 
 def test_import_changes_no_setting():

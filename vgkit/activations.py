@@ -85,12 +85,15 @@ def function(name: str) -> Function:
     return _check.choice("activation", name, ACTIVATIONS).function
 
 
-def by_index(index: Int[Array, ""] | int) -> Function:
-    """Return the activation at a position of `ACTIVATIONS`, where the position may be traced.
+def by_index(index: Int[Array, ""] | int, names: Sequence[str] = tuple(ACTIVATIONS)) -> Function:
+    """Return the activation at a position of `names`, where the position may be traced.
 
     One compiled program then serves them all, which is what an explorer needs.
+
+    Raises:
+        ValueError: If there is no activation of one of the names.
     """
-    branches = [activation.function for activation in ACTIVATIONS.values()]
+    branches = [function(name) for name in names]
     return lambda z: jax.lax.switch(index, branches, z)
 
 

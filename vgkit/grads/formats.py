@@ -228,7 +228,7 @@ def format_profile(
     x, y, loss = prepare(weights, stacked.output.b.shape[-1], x, y, loss)
 
     def run(net: nets.Stack, x: Array, probes: Array) -> Array:
-        h = nets.hidden_stack(net, x, phi, depth, skip=skip, probes=probes)
+        h, _ = nets.stack_trace(net, x, phi, depth, skip=skip, probes=probes)
         return net.output.w @ h + net.output.b
 
     def signals(dtype: Any, scale: float | Array) -> Signals:

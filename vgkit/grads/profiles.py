@@ -1,13 +1,13 @@
 """Both signals of a deep network at a depth that may be traced, so that all share a program."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
-from vgkit import activations, nets
+from vgkit import _check, activations, nets
 from vgkit.grads.signals import Loss, prepare, rms
 
 Number = int | Int[Array, ""]
@@ -19,14 +19,19 @@ class Profile(NamedTuple):
     Attributes:
         error_signal: RMS of the error signal over units and examples, loss per pre-activation.
         weight_gradient: RMS of the gradient of the mean loss over a layer's weights.
-        readout_signal: RMS of dL/dh of the last hidden layer: what the output layer sends back.
+        readout_signal: RMS of what the output layer sends back: the gradient with respect to its
+            input, dL/dh of the last hidden layer.
+        hidden_signal: RMS of dL/dh, with h what a layer hands on. In a residual net the error
+            signal has the factor on the branch in it, which may be 0; this one has not.
 
-    The first two have one number for each stacked layer; layers beyond the depth hold NaN.
+    All but the readout signal have one number for each stacked layer; layers beyond the depth hold
+    NaN.
     """
 
     error_signal: Float[Array, " layers"]
     weight_gradient: Float[Array, " layers"]
     readout_signal: Float[Array, ""]
+    hidden_signal: Float[Array, " layers"]
 
 
 def profile(
@@ -36,14 +41,13 @@ def profile(
     loss: str | Loss,
     phi: activations.Function,
     depth: int | Int[Array, ""],
-    *,
-    skip: bool | Array = False,
+    **form: Any,
 ) -> Profile:
     """Error signal and weight gradient of every hidden layer of the net cut off at `depth`.
 
     The same numbers as `error_signals` and `weight_gradients` give for `nets.unstack(stacked,
-    depth)`, from one backward pass. `depth`, `skip` and the choice of `phi` may be traced, so that
-    one compilation serves all.
+    depth)`, from one backward pass. `depth`, the choice of `phi`, and `skip`, `branch` and `order`
+    (see `nets.stack_trace`) may be traced, so that one compilation serves all.
 
     Raises:
         ValueError: As for `weight_gradients`.
@@ -51,24 +55,29 @@ def profile(
     weights = [stacked.hidden.w, stacked.output.w]
     x, y, loss = prepare(weights, stacked.output.b.shape[-1], x, y, loss)
 
-    def mean_loss(w: Array, probes: Array, top: Array) -> Array:
+    def mean_loss(w: Array, probes: Array, hidden_probes: Array, top: Array) -> Array:
         net = stacked._replace(hidden=stacked.hidden._replace(w=w))
 
-        def one_loss(x: Array, y: Array, probes: Array, top: Array) -> Array:
-            h = nets.hidden_stack(net, x, phi, depth, skip=skip, probes=probes) + top
-            return loss(net.output.w @ h + net.output.b, y)
+        def one_loss(x: Array, y: Array, probes: Array, hidden_probes: Array, top: Array) -> Array:
+            u, _ = nets.stack_trace(
+                net, x, phi, depth,
+                probes=probes, hidden_probes=hidden_probes, axis_name=nets.BATCH, **form,
+            )  # fmt: skip
+            return loss(net.output.w @ (u + top) + net.output.b, y)
 
-        return jnp.mean(jax.vmap(one_loss)(x, y, probes, top))
+        batched = jax.vmap(one_loss, axis_name=nets.BATCH)
+        return jnp.mean(batched(x, y, probes, hidden_probes, top))
 
     probes = jnp.zeros((len(x), *stacked.hidden.b.shape), stacked.hidden.b.dtype)
-    by_weight, by_probe, by_top = jax.grad(mean_loss, (0, 1, 2))(
-        stacked.hidden.w, probes, probes[:, 0]
+    by_weight, by_probe, by_hidden, by_top = jax.grad(mean_loss, (0, 1, 2, 3))(
+        stacked.hidden.w, probes, probes, probes[:, 0]
     )
     missing = jnp.where(jnp.arange(probes.shape[1]) < depth, 0.0, jnp.nan)
     return Profile(
         error_signal=jax.vmap(rms, 1)(by_probe) * len(x) + missing,
         weight_gradient=jax.vmap(rms)(by_weight) + missing,
         readout_signal=rms(by_top) * len(x),
+        hidden_signal=jax.vmap(rms, 1)(by_hidden) * len(x) + missing,
     )
 
 
@@ -147,6 +156,87 @@ def profiles(
             "error_signal": found.error_signal,
             "weight_gradient": found.weight_gradient,
             "bound": bound,
+            "ratio": ratio[None],
+        }
+
+    return at
+
+
+class Skip(NamedTuple):
+    """A way to lay identity skips around the layers.
+
+    Attributes:
+        skip: Whether there are any.
+        branch: Factor on the branches of a net of a given depth.
+        order: A key of `nets.ORDERS`.
+    """
+
+    skip: bool
+    branch: Callable[[Array], Array | float]
+    order: str = "standard"
+
+
+SKIPS: dict[str, Skip] = {
+    "none": Skip(False, lambda depth: 1.0),
+    "unscaled": Skip(True, lambda depth: 1.0),
+    "1/√L": Skip(True, lambda depth: depth**-0.5),
+    "ReZero": Skip(True, lambda depth: 0.0),
+    "pre-activation": Skip(True, lambda depth: 1.0, "pre_activation"),
+    "pre-activation, 1/√L": Skip(True, lambda depth: depth**-0.5, "pre_activation"),
+    "post-activation": Skip(True, lambda depth: 1.0, "post_activation"),
+}
+"""Kinds of residual nets by name. ReZero is as it starts, with all its gates at 0."""
+
+
+def remedy_profiles(
+    networks: Sequence[nets.MLP],
+    x: Float[Array, "batch width"],
+    y: Array,
+    loss: str | Loss,
+    names: Sequence[str] = tuple(activations.ACTIVATIONS),
+    skips: Sequence[str] = tuple(SKIPS),
+) -> Callable[..., dict[str, Array]]:
+    """A function of numbers that profiles any combination of remedies, for an explorer.
+
+    Args:
+        networks: As for `profiles`, without normalisations.
+        x: Batch of examples, at least 2.
+        y: Targets.
+        loss: As for `weight_gradients`.
+        names: The activations to choose from.
+        skips: The keys of `SKIPS` to choose from.
+
+    Returns:
+        A function (depth, activation, initialiser, normalisation, skip), all but the depth
+        positions in `names`, `networks`, `nets.NORMALISATIONS` and `skips`. It returns the arrays
+        "error_signal", "hidden_signal" and "weight_gradient" per layer, and "ratio", the first
+        layer's hidden signal over that of the last hidden layer.
+
+    Raises:
+        ValueError: As for `weight_gradients`, or if a name is unknown.
+    """
+    stacks = [nets.stack(net) for net in networks]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *stacks)
+    kinds = [_check.choice("each of skips", name, SKIPS) for name in skips]
+    given = jnp.array([kind.skip for kind in kinds])
+    orders = jnp.array([list(nets.ORDERS).index(kind.order) for kind in kinds])
+
+    def at(
+        depth: Number, activation: Number, initialiser: Number, normalisation: Number, skip: Number
+    ) -> dict[str, Array]:
+        depth = jnp.asarray(depth)
+        net = jax.tree.map(lambda leaf: leaf[initialiser], stacked)
+        branch = jnp.stack([jnp.asarray(kind.branch(depth), x.dtype) for kind in kinds])
+        found = profile(
+            nets.equip(net, norm=jnp.asarray(normalisation)), x, y, loss,
+            activations.by_index(activation, names), depth,
+            skip=given[skip], branch=branch[skip], order=orders[skip],
+        )  # fmt: skip
+        ratio = found.hidden_signal[0] / found.hidden_signal[depth - 1]
+        return {
+            "error_signal": found.error_signal,
+            "hidden_signal": found.hidden_signal,
+            "weight_gradient": found.weight_gradient,
             "ratio": ratio[None],
         }
 

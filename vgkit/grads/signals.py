@@ -1,6 +1,7 @@
 """Weight gradients and error signals of every layer, and numbers that sum them up."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,11 +38,16 @@ LOSSES: dict[str, Loss] = {
 
 
 def prepare(
-    weights: Sequence[Array], outputs: int, x: Array, y: Array, loss: str | Loss
+    weights: Sequence[Array],
+    outputs: int,
+    x: Array,
+    y: Array,
+    loss: str | Loss,
+    inputs: int | None = None,
 ) -> tuple[Array, Array, Loss]:
     """Check a batch against the network that it is for."""
     x, y = jnp.asarray(x), jnp.asarray(y)
-    _check.shape("x", x, (None, weights[0].shape[-1]))
+    _check.shape("x", x, (None, weights[0].shape[-1] if inputs is None else inputs))
     if jnp.ndim(y) == 0 or len(y) != len(x):
         raise ValueError(f"y must have one row for each of the {len(x)} examples; got {y.shape}")
     if loss == "cross_entropy":
@@ -58,16 +64,21 @@ def prepare(
     return x, y, loss if callable(loss) else _check.choice("loss", loss, LOSSES)
 
 
+def prepare_net(net: nets.Net, x: Array, y: Array, loss: str | Loss) -> tuple[Array, Array, Loss]:
+    """Check a batch against a network that is a list of layers."""
+    weights = [layer.w for layer in net]
+    return prepare(weights, len(net[-1].b), x, y, loss, nets.input_size(net))
+
+
 def weight_gradients(
-    net: nets.MLP,
-    x: Float[Array, "batch fan_in"],
+    net: nets.Net,
+    x: Float[Array, "batch inputs"],
     y: Shaped[Array, "batch ..."],
     loss: str | Loss = "cross_entropy",
     activation: str = "tanh",
-    *,
-    skip: bool = False,
-) -> nets.MLP:
-    r"""Gradient of the mean loss of a batch with respect to every weight and bias.
+    **form: Any,
+) -> nets.Net:
+    r"""Gradient of the mean loss of a batch with respect to every parameter.
 
     .. math:: \frac{\partial L}{\partial W_\ell}, \frac{\partial L}{\partial b_\ell},
               \quad L = \frac{1}{B} \sum_i L_i
@@ -78,7 +89,8 @@ def weight_gradients(
         y: Targets: labels for "cross_entropy", outputs for "mean_squared_error".
         loss: A key of `LOSSES`, or any function (output, target) -> scalar of one example.
         activation: Name of the hidden layers' activation.
-        skip: Whether hidden layers have identity skip connections.
+        **form: `skip`, `branch` and `order` of the hidden layers, and `statistics` for a batch
+            normalisation that shall not use the batch's own, see `nets.trace`.
 
     Returns:
         A network of the same shapes that holds gradients, in units of loss per unit of weight.
@@ -87,30 +99,31 @@ def weight_gradients(
         ValueError: If an argument is unknown, empty, not finite, of the wrong shape, or a label is
             out of range.
     """
-    x, y, loss = prepare([layer.w for layer in net], len(net[-1].b), x, y, loss)
+    x, y, loss = prepare_net(net, x, y, loss)
 
-    def mean_loss(net: nets.MLP) -> Array:
-        outputs = jax.vmap(lambda x: nets.forward(net, x, activation, skip=skip))(x)
+    def mean_loss(net: nets.Net) -> Array:
+        outputs = nets.forward_batch(net, x, activation, **form)
         return jnp.mean(jax.vmap(loss)(outputs, y))
 
     return jax.grad(mean_loss)(net)
 
 
 def error_signals(
-    net: nets.MLP,
-    x: Float[Array, "batch fan_in"],
+    net: nets.Net,
+    x: Float[Array, "batch inputs"],
     y: Shaped[Array, "batch ..."],
     loss: str | Loss = "cross_entropy",
     activation: str = "tanh",
-    *,
-    skip: bool = False,
-) -> list[Float[Array, "batch _fan_out"]]:
+    **form: Any,
+) -> list[Float[Array, "batch ..."]]:
     r"""Error signal of every layer, for every example of a batch by itself.
 
     .. math:: \delta_{\ell,i} = \frac{\partial L_i}{\partial z_{\ell,i}}
 
     It is the gradient with respect to zeros added to the pre-activations (`nets.probes`). Nothing
-    is averaged over the batch: averaging first would let examples cancel.
+    is averaged over the batch: averaging first would let examples cancel. Batch normalisation
+    makes the examples of a batch depend on each other; then the sum of all losses takes the place
+    of L_i.
 
     Args:
         net: Layers, input side first.
@@ -118,7 +131,7 @@ def error_signals(
         y: Targets: labels for "cross_entropy", outputs for "mean_squared_error".
         loss: A key of `LOSSES`, or any function (output, target) -> scalar of one example.
         activation: Name of the hidden layers' activation.
-        skip: Whether hidden layers have identity skip connections.
+        **form: As for `weight_gradients`.
 
     Returns:
         One array for each layer, in units of loss per unit of pre-activation.
@@ -126,12 +139,66 @@ def error_signals(
     Raises:
         ValueError: As for `weight_gradients`.
     """
-    x, y, loss = prepare([layer.w for layer in net], len(net[-1].b), x, y, loss)
+    x, y, loss = prepare_net(net, x, y, loss)
 
-    def one_loss(probes: list[Array], x: Array, y: Array) -> Array:
-        return loss(nets.forward(net, x, activation, skip=skip, probes=probes), y)
+    def total_loss(probes: list[Array]) -> Array:
+        outputs = nets.forward_batch(net, x, activation, probes=probes, **form)
+        return jnp.sum(jax.vmap(loss)(outputs, y))
 
-    return jax.vmap(jax.grad(one_loss), (None, 0, 0))(nets.probes(net), x, y)
+    zeros = [jnp.zeros((len(x), *probe.shape), probe.dtype) for probe in nets.probes(net)]
+    return jax.grad(total_loss)(zeros)
+
+
+def input_gradients(
+    net: nets.Net,
+    x: Float[Array, "batch inputs"],
+    y: Shaped[Array, "batch ..."],
+    loss: str | Loss = "cross_entropy",
+    activation: str = "tanh",
+    **form: Any,
+) -> Float[Array, "batch inputs"]:
+    r"""Gradient of every example's loss with respect to the example itself.
+
+    .. math:: g_i = \frac{\partial L_i}{\partial x_i}
+
+    The arguments and the errors are those of `error_signals`. The loss `lambda output, v: output @
+    v` reads the output along a direction v.
+    """
+    x, y, loss = prepare_net(net, x, y, loss)
+
+    def total_loss(x: Array) -> Array:
+        return jnp.sum(jax.vmap(loss)(nets.forward_batch(net, x, activation, **form), y))
+
+    return jax.grad(total_loss)(x)
+
+
+def correlation(gradients: Float[Array, "batch ..."]) -> Float[Array, ""]:
+    r"""How alike the gradients of different examples are, the mean over all pairs.
+
+    .. math:: \frac{1}{B (B - 1)} \sum_{i \neq j}
+              \frac{g_i^{\mathsf T} g_j}{\|g_i\|\, \|g_j\|}
+
+    1 where all point in one direction; about 0 where they have nothing in common, as in white
+    noise ("shattered"). The mean of a gradient's entries is not taken off.
+
+    Args:
+        gradients: One for each example, of `input_gradients` or one layer's error signals.
+
+    Raises:
+        ValueError: If there are fewer than two examples, or a gradient is zero throughout.
+
+    Source:
+        {cite}`balduzzi2017`.
+    """
+    rows = gradients.reshape(len(gradients), -1)
+    if len(rows) < 2:
+        raise ValueError(f"gradients must hold at least 2 examples; got {len(rows)}")
+    sizes = jnp.linalg.norm(rows, axis=1)
+    if not _check.traced(sizes):
+        _check.positive("gradients' norms", sizes)
+    directions = rows / sizes[:, None]
+    count = len(rows)
+    return (jnp.sum(jnp.square(jnp.sum(directions, axis=0))) - count) / (count * (count - 1))
 
 
 def rms(array: Float[Array, "..."]) -> Float[Array, ""]:
@@ -177,7 +244,7 @@ def norms(arrays: Sequence[Float[Array, "..."]], kind: str = "rms") -> Float[Arr
     return jnp.stack([norm(array) for array in arrays])
 
 
-def weight_norms(gradients: nets.MLP, kind: str = "rms") -> Float[Array, " layers"]:
+def weight_norms(gradients: nets.Net, kind: str = "rms") -> Float[Array, " layers"]:
     """Size of every layer's weight gradient, biases left out.
 
     Raises:

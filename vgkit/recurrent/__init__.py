@@ -6,7 +6,15 @@ in PyTorch's order, so that `lstm.weight_ih_l0.reshape(4, hidden, inputs)` is it
 """
 
 from vgkit.recurrent.cells import GRU, LSTM, RNN, Cell, State, probes, run, step, zero_state
+from vgkit.recurrent.echo import (
+    echo_distances,
+    memory_curve,
+    reservoir,
+    spectral_radius,
+    with_spectral_radius,
+)
 from vgkit.recurrent.makers import RECURRENT_INITIALISERS, from_arrays, gru, lstm, rnn, uniform
+from vgkit.recurrent.readout import Network, Readout, network, outputs, ridge
 
 __all__ = [
     "GRU",
@@ -14,14 +22,24 @@ __all__ = [
     "RECURRENT_INITIALISERS",
     "RNN",
     "Cell",
+    "Network",
+    "Readout",
     "State",
+    "echo_distances",
     "from_arrays",
     "gru",
     "lstm",
+    "memory_curve",
+    "network",
+    "outputs",
     "probes",
+    "reservoir",
+    "ridge",
     "rnn",
     "run",
+    "spectral_radius",
     "step",
     "uniform",
+    "with_spectral_radius",
     "zero_state",
 ]

@@ -9,6 +9,7 @@ from vgkit.train.history import (
     signal_histogram,
 )
 from vgkit.train.loop import Run, fit, show_progress
+from vgkit.train.trials import Trials, trials
 from vgkit.train.viewer import DECADES, viewer
 
 __all__ = [
@@ -18,9 +19,11 @@ __all__ = [
     "Data",
     "History",
     "Run",
+    "Trials",
     "fit",
     "pre_activation_histogram",
     "show_progress",
     "signal_histogram",
+    "trials",
     "viewer",
 ]

@@ -115,8 +115,8 @@ def _count(layers: Sequence[Array], place: Callable[[Array], Array], bins: int) 
 
 
 def measure(
-    net: nets.MLP,
-    initial: nets.MLP,
+    net: nets.Net,
+    initial: nets.Net,
     data: Data,
     probe: int,
     *,
@@ -125,14 +125,18 @@ def measure(
     update_ratio: Float[Array, " layers"],
     loss: grads.Loss,
     activation: str,
-    skip: bool,
+    **form: Any,
 ) -> History:
     """One row of a history: the network now, beside the initial one."""
-    model = {"loss": loss, "activation": activation, "skip": skip}
+    model = {"loss": loss, "activation": activation, **form}
+    # Batch normalisation is judged as at inference, with the training data's statistics.
+    statistics = nets.batch_statistics(net, data.x_train, activation, **form)
     train_loss, train_accuracy = _score(net, data.x_train, data.y_train, **model)
-    test_loss, test_accuracy = _score(net, data.x_test, data.y_test, **model)
-    deltas, gradient, zs = _signals(net, data.x_train[:probe], data.y_train[:probe], **model)
-    dead, saturated = _shares(activation, zs[:-1])
+    test_loss, test_accuracy = _score(net, data.x_test, data.y_test, statistics=statistics, **model)
+    deltas, gradient, zs, arguments = _signals(
+        net, data.x_train[:probe], data.y_train[:probe], **model
+    )
+    dead, saturated = _shares(activation, arguments)
     return History(
         step=step,
         epoch=epoch,
@@ -154,34 +158,43 @@ def measure(
 
 
 def mean_loss(
-    net: nets.MLP, x: Array, y: Array, *, loss: grads.Loss, activation: str, skip: bool
+    net: nets.Net, x: Array, y: Array, *, loss: grads.Loss, activation: str, **form: Any
 ) -> tuple[Float[Array, ""], Float[Array, "batch outputs"]]:
     """Mean loss of a batch, and the outputs."""
-    outputs = jax.vmap(lambda x: nets.forward(net, x, activation, skip=skip))(x)
+    outputs = nets.forward_batch(net, x, activation, **form)
     return jnp.mean(jax.vmap(loss)(outputs, y)), outputs
 
 
-def _score(net: nets.MLP, x: Array, y: Array, **model: Any) -> tuple[Array, Array]:
+def _score(net: nets.Net, x: Array, y: Array, **model: Any) -> tuple[Array, Array]:
     value, outputs = mean_loss(net, x, y, **model)
-    if y.ndim > 1 or not jnp.issubdtype(y.dtype, jnp.integer):
-        return value, jnp.full_like(value, jnp.nan)
-    return value, jnp.mean(jnp.argmax(outputs, axis=1) == y, dtype=value.dtype)
+    return value, accuracy(outputs, y)
+
+
+def accuracy(outputs: Float[Array, "*shape outputs"], y: Array) -> Float[Array, ""]:
+    """Share of labels that have the largest output; NaN where targets are no labels."""
+    if y.shape != outputs.shape[:-1] or not jnp.issubdtype(y.dtype, jnp.integer):
+        return jnp.full_like(outputs, jnp.nan, shape=())
+    return jnp.mean(jnp.argmax(outputs, axis=-1) == y, dtype=outputs.dtype)
 
 
 def _signals(
-    net: nets.MLP, x: Array, y: Array, *, loss: grads.Loss, activation: str, skip: bool
-) -> tuple[list[Array], nets.MLP, list[Array]]:
+    net: nets.Net, x: Array, y: Array, *, loss: grads.Loss, activation: str, **form: Any
+) -> tuple[list[Array], nets.Net, list[Array], list[Array]]:
     """Error signals, gradient and pre-activations of a batch, by one backward pass for all."""
 
-    def probed(net: nets.MLP, probes: Sequence[Array]) -> tuple[Array, list[Array]]:
-        zs = jax.vmap(
-            lambda x, probes: nets.pre_activations(net, x, activation, skip=skip, probes=probes)
-        )(x, probes)
-        return jnp.mean(jax.vmap(loss)(zs[-1], y)), zs
+    def probed(net: nets.Net, probes: Sequence[Array]) -> tuple[Array, list[Array]]:
+        def one(x: Array, probes: Sequence[Array]) -> tuple[list[Array], list[Array], Array]:
+            hidden, output = nets.trace(
+                net, x, activation, axis_name=nets.BATCH, probes=probes, **form
+            )
+            return [layer.z for layer in hidden], [layer.a for layer in hidden], output
+
+        zs, arguments, outputs = jax.vmap(one, axis_name=nets.BATCH)(x, probes)
+        return jnp.mean(jax.vmap(loss)(outputs, y)), ([*zs, outputs], arguments)
 
     probes = [jnp.zeros((len(x), *zero.shape), zero.dtype) for zero in nets.probes(net)]
-    (gradient, by_probe), zs = jax.grad(probed, (0, 1), has_aux=True)(net, probes)
-    return [len(x) * delta for delta in by_probe], gradient, zs
+    (gradient, by_probe), (zs, arguments) = jax.grad(probed, (0, 1), has_aux=True)(net, probes)
+    return [len(x) * delta for delta in by_probe], gradient, zs, arguments
 
 
 def _shares(activation: str, zs: Sequence[Float[Array, "batch _units"]]) -> Float[Array, "2 _"]:

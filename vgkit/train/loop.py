@@ -3,15 +3,15 @@
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Shaped
 
 from vgkit import _check, activations, grads, nets
-from vgkit.grads.signals import prepare
+from vgkit.grads.signals import prepare_net
+from vgkit.train.descent import batches, descend
 from vgkit.train.history import Data, History, mean_loss, measure
 
 Progress = Callable[[int, int], None]
@@ -20,13 +20,13 @@ Progress = Callable[[int, int], None]
 class Run(NamedTuple):
     """A trained network, how it got there, and the optimiser's last state."""
 
-    net: nets.MLP
+    net: nets.Net
     history: History
     state: optax.OptState
 
 
 def fit(
-    net: nets.MLP,
+    net: nets.Net,
     data: tuple[
         Float[Array, "train inputs"],
         Shaped[Array, "train ..."],
@@ -40,10 +40,10 @@ def fit(
     *,
     loss: str | grads.Loss = "cross_entropy",
     activation: str = "tanh",
-    skip: bool = False,
     every: int | None = None,
     probe: int | None = None,
     progress: Progress | None = None,
+    **form: Any,
 ) -> Run:
     r"""Train a network and look at it before the first step and then again and again.
 
@@ -77,12 +77,13 @@ def fit(
         key: Source of the shuffling.
         loss: A key of `grads.LOSSES`, or a function (output, target) -> scalar of one example.
         activation: Name of the hidden layers' activation.
-        skip: Whether hidden layers have identity skip connections.
         every: Steps from one row of the history to the next; an epoch if left out.
         probe: How many of the first training examples show the layers' signals; 128 if left out,
             or all where there are fewer.
         progress: Called with the steps taken and the steps in all at every row, such as
             `show_progress`.
+        **form: `skip`, `branch` and `order`, see `nets.trace`. A batch normalisation takes the
+            statistics of each batch; for the test examples, those of all training examples.
 
     Raises:
         ValueError: If an argument is unknown or out of range, the data do not fit the network or
@@ -99,7 +100,7 @@ def fit(
     checked: list[Array] = []
     for part, x, y in (("training", *data[:2]), ("test", *data[2:])):
         try:
-            x, y, function = prepare([layer.w for layer in net], len(net[-1].b), x, y, loss)
+            x, y, function = prepare_net(net, x, y, loss)
         except ValueError as error:
             raise ValueError(f"{part} data: {error}") from None
         checked += [x, y]
@@ -116,72 +117,47 @@ def fit(
     every = examples // batch if every is None else _check.whole("every", every, 1)
     if steps % every:
         raise ValueError(f"every must divide the {steps} steps; got {every}")
-    order = None if batch == examples else _batches(key, examples, epochs, batch)
+    order = None if batch == examples else batches(key, examples, epochs, batch)
     return _run(
-        net, Data(*checked), order, optimiser, function, activation, skip, steps, every,
-        examples // batch, probe, progress,
+        net, Data(*checked), order, optimiser, function, activation,
+        tuple(sorted(form.items())), steps, every, examples // batch, probe, progress,
     )  # fmt: skip
-
-
-@partial(jax.jit, static_argnums=(1, 2, 3))
-def _batches(key: Array, examples: int, epochs: int, batch: int) -> Int[Array, "steps {batch}"]:
-    """Positions of the examples of every step, shuffled anew in each epoch."""
-    shuffled = jax.vmap(lambda key: jax.random.permutation(key, examples))(
-        jax.random.split(key, epochs)
-    )
-    used = examples // batch * batch
-    return shuffled[:, :used].reshape(-1, batch)
 
 
 @partial(jax.jit, static_argnums=range(3, 12))
 def _run(
-    net: nets.MLP,
+    net: nets.Net,
     data: Data,
     order: Int[Array, "steps batch"] | None,
     optimiser: optax.GradientTransformation,
     loss: grads.Loss,
     activation: str,
-    skip: bool,
+    form: tuple[tuple[str, Any], ...],
     steps: int,
     every: int,
     per_epoch: int,
     probe: int,
     progress: Progress | None,
 ) -> Run:
-    model = {"loss": loss, "activation": activation, "skip": skip}
-    optimiser = optax.with_extra_args_support(optimiser)
+    model, initial = {"loss": loss, "activation": activation, **dict(form)}, net
 
-    def step(number: Array, carry: tuple) -> tuple:
-        net, state, ratios = carry
-        rows = slice(None) if order is None else order[number]
-        x, y = data.x_train[rows], data.y_train[rows]
-
-        def value_fn(net: nets.MLP) -> Array:
-            return mean_loss(net, x, y, **model)[0]
-
-        value, gradient = jax.value_and_grad(value_fn)(net)
-        updates, state = optimiser.update(
-            gradient, state, net, value=value, grad=gradient, value_fn=value_fn
-        )
-        ratios += grads.weight_norms(updates) / grads.weight_norms(net)
-        return optax.apply_updates(net, updates), state, ratios
-
-    def row(carry: tuple, number: Array) -> tuple[tuple, History]:
-        # Row 0 is the initial network: no step before it, but the same program.
-        before, after = jnp.maximum(number - 1, 0) * every, number * every
-        none = jnp.zeros_like(grads.weight_norms(net))
-        *carry, ratios = jax.lax.fori_loop(before, after, step, (*carry, none))
+    def look(net: nets.Net, step: Array, ratios: Array) -> History:
         if progress is not None:
-            jax.debug.callback(progress, after, steps)
-        seen = measure(
-            carry[0], net, data, probe,
-            step=after, epoch=after / per_epoch, update_ratio=ratios / (after - before), **model,
+            jax.debug.callback(progress, step, steps)
+        return measure(
+            net, initial, data, probe,
+            step=step, epoch=step / per_epoch, update_ratio=ratios / every, **model,
         )  # fmt: skip
-        return tuple(carry), seen
 
-    numbers = jnp.arange(steps // every + 1)
-    (trained, state), history = jax.lax.scan(row, (net, optimiser.init(net)), numbers)
-    return Run(trained, history, state)
+    def update_ratios(updates: nets.Net, net: nets.Net) -> Array:
+        return grads.weight_norms(updates) / grads.weight_norms(net)
+
+    return Run(
+        *descend(
+            lambda net, x, y: mean_loss(net, x, y, **model)[0],
+            net, data, order, optimiser, steps, every, look, update_ratios,
+        )
+    )  # fmt: skip
 
 
 def show_progress(step: int, steps: int) -> None:

@@ -1,9 +1,8 @@
-"""Data that comes with the package: handwritten digits, and a synthetic task."""
+"""Handwritten digits, shipped with the package."""
 
 from importlib import resources
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -42,31 +41,17 @@ def digits() -> Digits:
     return Digits(x[:TRAIN_SIZE], y[:TRAIN_SIZE], x[TRAIN_SIZE:], y[TRAIN_SIZE:])
 
 
-def two_spirals(
-    key: Array, examples: int = 128, noise: float = 0.05
-) -> tuple[Float[Array, "examples 2"], Int[Array, " examples"]]:
-    r"""Points on two interleaved spirals, labelled by the spiral they lie on.
+def sequences(
+    images: Float[Array, "images pixels"], step: int = 8
+) -> Float[Array, "images time {step}"]:
+    """Images read as sequences, `step` pixels at a time.
 
-    .. math:: x = \tfrac{t}{3\pi} (\cos(t + c\pi), \sin(t + c\pi)) + \text{noise},
-              \quad t \sim U[0, 3\pi],\ c \in \{0, 1\}
-
-    Args:
-        key: Source of all randomness.
-        examples: How many points; the two classes alternate.
-        noise: Standard deviation of the Gaussian noise on each coordinate.
-
-    Returns:
-        Points and their classes, 0 or 1.
+    Digits of 8 x 8 pixels become 8 steps of a row each or, with `step=1`, 64 steps of one pixel.
 
     Raises:
-        ValueError: If `examples` is below 1 or `noise` is negative or not finite.
+        ValueError: If `step` is no whole number that divides the pixels.
     """
-    examples = _check.whole("examples", examples, 1)
-    if not (np.isfinite(noise) and noise >= 0):
-        raise ValueError(f"noise must be a number of at least 0; got {noise!r}")
-    key_angle, key_noise = jax.random.split(key)
-    label = jnp.arange(examples) % 2
-    angle = 3 * jnp.pi * jax.random.uniform(key_angle, (examples,))
-    turned = angle + jnp.pi * label
-    points = jnp.stack([jnp.cos(turned), jnp.sin(turned)], axis=1) * (angle / (3 * jnp.pi))[:, None]
-    return points + noise * jax.random.normal(key_noise, (examples, 2)), label
+    step = _check.whole("step", step, 1)
+    if images.shape[1] % step:
+        raise ValueError(f"step must divide the {images.shape[1]} pixels of an image; got {step}")
+    return images.reshape(len(images), -1, step)

@@ -1,0 +1,150 @@
+"""Readouts of recurrent nets, and echo state networks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vgkit import recurrent
+
+KEY = jax.random.key(20)
+
+
+def random_states(rows=30, hidden=5, outputs=2):
+    random = np.random.default_rng(21)
+    return 1 + random.normal(size=(rows, hidden)), random.normal(size=(rows, outputs)) - 3
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.1, 100.0])
+def test_ridge_is_the_least_squares_solution_of_the_augmented_system(strength):
+    states, targets = random_states()
+    # Rows sqrt(lambda) e_k w = 0 penalise each weight; the column of ones is b, not penalised.
+    penalty = np.hstack([np.sqrt(strength) * np.eye(5), np.zeros((5, 1))])
+    rows = np.vstack([np.hstack([states, np.ones((30, 1))]), penalty])
+    solution, *_ = np.linalg.lstsq(rows, np.vstack([targets, np.zeros((5, 2))]), rcond=None)
+    readout = recurrent.ridge(jnp.asarray(states), jnp.asarray(targets), strength)
+    np.testing.assert_allclose(readout.w, solution[:5].T, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(readout.b, solution[5], rtol=1e-10)
+
+
+def test_a_reservoir_has_its_spectral_radius():
+    cell = recurrent.reservoir(KEY, 2, 30, 0.7, input_gain=0.5)
+    assert np.abs(np.linalg.eigvals(np.asarray(cell.w_rec))).max() == pytest.approx(0.7, rel=1e-10)
+    assert cell.w_in.shape == (30, 2) and not cell.b.any()
+    full = recurrent.reservoir(KEY, 2, 30, 0.7)
+    np.testing.assert_allclose(cell.w_in, full.w_in / 2)
+    np.testing.assert_allclose(
+        recurrent.with_spectral_radius([[0.0, 4.0], [-1.0, 0.0]], 1.0),  # eigenvalues +-2i
+        [[0.0, 2.0], [-0.5, 0.0]],
+    )
+
+
+def test_network_outputs_by_hand():
+    network = recurrent.network(KEY, recurrent.rnn(KEY, 3, 4), 2)
+    readout = recurrent.Readout(network.readout.w, jnp.array([1.0, -1.0]))
+    x = np.random.default_rng(22).normal(size=(6, 3))
+    h, expected = np.zeros(4), []
+    for x_t in x:
+        h = np.tanh(np.asarray(network.cell.w_in) @ x_t + np.asarray(network.cell.w_rec) @ h)
+        expected.append(np.asarray(readout.w) @ h + [1.0, -1.0])
+    found = recurrent.outputs(network._replace(readout=readout), jnp.asarray(x))
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
+
+
+def test_states_forget_their_start_where_the_largest_singular_value_is_below_one():
+    cell = recurrent.rnn(KEY, 1, 8, "orthogonal", gain=0.8)  # all singular values are 0.8
+    x = jax.random.normal(KEY, (40, 1))
+    starts = jnp.asarray(np.random.default_rng(23).uniform(-1, 1, (5, 8)))
+    distances = np.asarray(recurrent.echo_distances(cell, x, starts))
+    apart = max(np.linalg.norm(start - starts[0]) for start in starts)
+    assert distances[0] == pytest.approx(apart)
+    assert (distances <= apart * 0.8 ** np.arange(41) * (1 + 1e-12)).all()  # tanh shrinks too
+
+
+def test_a_spectral_radius_below_one_is_not_enough():
+    # Yildiz, Jaeger and Kiebel's counterexample: with no input one start stays away from 0.
+    w = np.array([[1.029, 5.156], [-0.569, -2.331]])
+    assert np.abs(np.linalg.eigvals(w)).max() < 0.75
+    cell = recurrent.from_arrays("rnn", np.zeros((2, 1)), w)
+    starts = jnp.array([[0.0, 0.0], [0.999, -0.917]])
+    distances = recurrent.echo_distances(cell, jnp.zeros((3000, 1)), starts)
+    h = np.array([0.999, -0.917])
+    for _ in range(3000):
+        h = np.tanh(w @ h)
+    assert np.linalg.norm(h) > 1
+    np.testing.assert_allclose(distances[-1], np.linalg.norm(h), rtol=1e-6)
+
+
+def test_a_delay_line_remembers_as_many_inputs_as_it_has_units():
+    # h_t = (u_t, u_(t-1), ..., u_(t-5)): the inputs of 1 to 5 steps ago, exactly, and no other.
+    cell = recurrent.from_arrays("rnn", np.eye(6)[:, :1], np.eye(6, k=-1))
+    u = jax.random.normal(KEY, (2000,))
+    curve = recurrent.memory_curve(cell, u, 8, washout=20, activation="identity")
+    np.testing.assert_allclose(curve[:5], 1, rtol=1e-9)
+    # Of independent inputs 990 states see a squared correlation of about 1/990, seldom 10 times it.
+    assert (curve[5:] < 10 / 990).all()
+
+
+def test_memory_curve_agrees_with_numpy():
+    cell = recurrent.reservoir(KEY, 1, 12, 0.9)
+    u = np.random.default_rng(24).uniform(-1, 1, 600)
+    h, states = np.zeros(12), []
+    for u_t in u:
+        h = np.tanh(np.asarray(cell.w_in)[:, 0] * u_t + np.asarray(cell.w_rec) @ h)
+        states.append(h)
+    states = np.hstack([np.array(states), np.ones((600, 1))])
+    found = jax.jit(lambda u: recurrent.memory_curve(cell, u, 9, strength=0.0))(jnp.asarray(u))
+    for k in range(1, 10):
+        solution, *_ = np.linalg.lstsq(states[100:350], u[100 - k : 350 - k], rcond=None)
+        r = np.corrcoef(states[350:] @ solution, u[350 - k : 600 - k])[0, 1]
+        np.testing.assert_allclose(found[k - 1], r**2, rtol=1e-6)
+    assert found.sum() < 12
+
+
+STATES, TARGETS = (jnp.asarray(a) for a in random_states())
+CELL = recurrent.reservoir(KEY, 1, 4)
+BAD = {
+    "radius 0": (
+        lambda: recurrent.reservoir(KEY, 1, 4, 0.0),
+        "radius must be positive and finite; got 0.0",
+    ),
+    "no eigenvalue": (
+        lambda: recurrent.with_spectral_radius([[0.0, 1.0], [0.0, 0.0]], 0.9),
+        "w must have an eigenvalue other than 0; its spectral radius is 0.0",
+    ),
+    "not square": (lambda: recurrent.with_spectral_radius(np.ones((2, 3)), 1.0), "w must have sh"),
+    "no units": (lambda: recurrent.reservoir(KEY, 1, 0), "hidden must be a whole .*; got 0"),
+    "gain 0": (lambda: recurrent.reservoir(KEY, 1, 4, input_gain=0.0), "input_gain must be pos"),
+    "no outputs": (lambda: recurrent.network(KEY, CELL, 0), "outputs must be a whole .*; got 0"),
+    "singular": (
+        lambda: recurrent.ridge(STATES[:3], TARGETS[:3], 0.0),
+        "strength must be larger for these states: the equations are singular.*got 0.0",
+    ),
+    "twice the same unit": (
+        lambda: recurrent.ridge(jnp.hstack([STATES, STATES]), TARGETS, 1e-20),
+        "strength must be larger for these states.*got 1e-20",
+    ),
+    "negative": (lambda: recurrent.ridge(STATES, TARGETS, -1.0), "strength must be a .*got -1.0"),
+    "rows": (lambda: recurrent.ridge(STATES, TARGETS[:9], 1.0), "targets must have shape"),
+    "nan": (lambda: recurrent.ridge(STATES * jnp.nan, TARGETS, 1.0), "states must be finite"),
+    "one start": (
+        lambda: recurrent.echo_distances(CELL, STATES[:, :1], jnp.ones((1, 4))),
+        "starts must hold at least 2 states; got 1",
+    ),
+    "no delays": (lambda: recurrent.memory_curve(CELL, STATES[:, 0], 0), "delays must .*got 0"),
+    "short washout": (
+        lambda: recurrent.memory_curve(CELL, STATES[:, 0], 5, washout=3),
+        "washout must be a whole number of at least 5; got 3",
+    ),
+    "nothing left": (
+        lambda: recurrent.memory_curve(CELL, STATES[:, 0], 5, washout=28),
+        "washout must leave at least 4 of the 30 states; got 28",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused(case, unchecked):
+    call, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        call()

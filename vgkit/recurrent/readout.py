@@ -1,0 +1,96 @@
+"""Linear readouts of a recurrent net's states, trained by gradients or solved for."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vgkit import _check, activations
+from vgkit.recurrent.cells import Cell, run
+
+
+class Readout(NamedTuple):
+    r"""A linear layer on the hidden state.
+
+    .. math:: y_t = W h_t + b
+    """
+
+    w: Float[Array, "*stack outputs hidden"]
+    b: Float[Array, "*stack outputs"]
+
+
+class Network(NamedTuple):
+    """A cell and the readout of its states."""
+
+    cell: Cell
+    readout: Readout
+
+
+def network(key: Array, cell: Cell, outputs: int) -> Network:
+    """Give a cell a readout: weights of variance 1 / hidden, biases zero.
+
+    Raises:
+        ValueError: If `outputs` is below 1.
+    """
+    outputs = _check.whole("outputs", outputs, 1)
+    hidden = cell.w_rec.shape[-1]
+    w = jax.random.normal(key, (outputs, hidden)) / jnp.sqrt(hidden)
+    return Network(cell, Readout(w, jnp.zeros(outputs)))
+
+
+def outputs(
+    network: Network,
+    x: Float[Array, "time inputs"],
+    activation: str | activations.Function = "tanh",
+) -> Float[Array, "time outputs"]:
+    """Outputs after each input of one sequence; the last row is the answer to the whole of it.
+
+    Raises:
+        ValueError: As for `run`.
+    """
+    states = run(network.cell, x, activation).h[1:]
+    return states @ network.readout.w.T + network.readout.b[None]
+
+
+def ridge(
+    states: Float[Array, "examples hidden"],
+    targets: Float[Array, "examples outputs"],
+    strength: float,
+) -> Readout:
+    r"""The readout of least squares with a penalty on its weights, from one linear solve.
+
+    .. math:: \min_{W, b} \sum_i \|W h_i + b - y_i\|^2 + \lambda \|W\|^2, \quad
+              (H^{\mathsf T} H + \lambda I)\, W^{\mathsf T} = H^{\mathsf T} Y
+
+    with H and Y less their means; b makes up for them and is not penalised.
+
+    Args:
+        states: One state in each row.
+        targets: What the output shall be, one row for each state.
+        strength: lambda, at least 0, in units of the states squared.
+
+    Raises:
+        ValueError: If a shape does not fit, a number is not finite, `strength` is negative, or the
+            equations have no single solution in this precision: `strength` is too small for states
+            that are linearly dependent, as they are where there are more units than states.
+    """
+    _check.shape("states", states, (None, None))
+    _check.shape("targets", targets, (len(states), None))
+    _check.finite("states", [states])
+    _check.finite("targets", [targets])
+    if not 0 <= strength < float("inf"):
+        raise ValueError(f"strength must be a number of at least 0; got {strength!r}")
+    hidden = states.shape[1]
+    middle, level = jnp.mean(states, 0), jnp.mean(targets, 0)
+    centred = states - middle[None]
+    gram = centred.T @ centred + strength * jnp.eye(hidden, dtype=states.dtype)
+    if not _check.traced(gram):
+        sizes = jnp.linalg.eigvalsh(gram)
+        if not sizes[0] > hidden * jnp.finfo(gram.dtype).eps * sizes[-1]:
+            raise ValueError(
+                f"strength must be larger for these states: the equations are singular, with "
+                f"eigenvalues from {sizes[0]:.1e} to {sizes[-1]:.1e}; got {strength!r}"
+            )
+    w = jnp.linalg.solve(gram, centred.T @ (targets - level[None])).T
+    return Readout(w, level - w @ middle)
