@@ -190,7 +190,7 @@ def test_histograms_count_every_entry_once():
 
 
 def test_every_epoch_shuffles_and_leaves_the_rest():
-    order = np.asarray(train.loop._batches(KEY, 21, 4, 8))
+    order = np.asarray(train.descent.batches(KEY, 21, 4, 8))
     assert order.shape == (8, 8)
     epochs = order.reshape(4, 16)
     for epoch in epochs:
@@ -252,7 +252,7 @@ def test_frozen_layers_stay_bit_by_bit():
     net = network()
     run = train.fit(net, examples(), optimiser, 3, 8, KEY)
     for layer, (before, after) in enumerate(zip(net, run.net, strict=True)):
-        same = [np.array_equal(b, a) for b, a in zip(before, after, strict=True)]
+        same = [np.array_equal(b, a) for b, a in zip(before[:2], after[:2], strict=True)]
         assert same == [layer < 2] * 2
     assert not run.history.moved[:, :2].any() and not run.history.update_ratio[1:, :2].any()
     assert run.history.error_signal[:, :2].all()  # the signal goes on to arrive

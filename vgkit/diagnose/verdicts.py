@@ -8,8 +8,8 @@ import numpy as np
 from vgkit.diagnose.facts import Facts, flowing
 
 REMEDIES = {
-    "non-finite": ("clipping", "initialisation", "precision"),
-    "underflow": ("precision", "initialisation"),
+    "non-finite": ("clipping", "initialisation", "rescaling"),
+    "underflow": ("rescaling", "initialisation"),
     "no path": ("initialisation", "residual"),
     "dead units": ("leaky-relu", "initialisation"),
     "saturated": ("initialisation", "relu", "batch-normalisation"),

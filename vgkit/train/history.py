@@ -182,7 +182,7 @@ def _signals(
 ) -> tuple[list[Array], nets.Net, list[Array], list[Array]]:
     """Error signals, gradient and pre-activations of a batch, by one backward pass for all."""
 
-    def probed(net: nets.Net, probes: Sequence[Array]) -> tuple[Array, list[Array]]:
+    def probed(net: nets.Net, probes: Sequence[Array]) -> tuple[Array, tuple]:
         def one(x: Array, probes: Sequence[Array]) -> tuple[list[Array], list[Array], Array]:
             hidden, output = nets.trace(
                 net, x, activation, axis_name=nets.BATCH, probes=probes, **form
