@@ -49,9 +49,7 @@ KINDS = {
 
 def start(kind: Kind, depth: int, seeds: int = SEEDS) -> nets.Net:
     """The initial networks, one for each seed on the leading axis."""
-    draw = partial(
-        nets.conv_net, channels=(1, *[CHANNELS] * depth), outputs=10, init=kind.init
-    )
+    draw = partial(nets.conv_net, channels=(1, *[CHANNELS] * depth), outputs=10, init=kind.init)
     return jax.vmap(draw)(jax.random.split(jax.random.key(KEY), seeds))
 
 
