@@ -57,7 +57,7 @@ def scaled(**form: Any) -> Callable[[int], dict[str, Any]]:
 
 def clipped(rate: Any) -> optax.GradientTransformation:
     """Gradient descent along a gradient whose norm is at most 1."""
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(rate))
+    return optax.chain(train.clipping(1.0), optax.sgd(rate))
 
 
 SIGMOID = Remedy("sigmoid", "glorot_normal")

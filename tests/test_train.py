@@ -290,6 +290,15 @@ def test_a_monitor_in_the_optimiser_is_read_from_the_last_state():
     np.testing.assert_allclose(record.weights[:, of_weights], run.history.weights[:-1], rtol=1e-12)
 
 
+def test_clipping_shortens_as_defined():
+    gradient = {"a": jnp.array([30.0, 0.0]), "b": jnp.array([[-40.0]])}  # of norm 50
+    for by, expected in {"norm": (0.6, 0.0, -0.8), "value": (1.0, 0.0, -1.0)}.items():
+        found, _ = (clip := train.clipping(1.0, by)).update(gradient, clip.init(gradient))
+        np.testing.assert_allclose([*found["a"], found["b"][0, 0]], expected, rtol=1e-12)
+        untouched, _ = train.clipping(60.0, by).update(gradient, clip.init(gradient))
+        jax.tree.map(np.testing.assert_array_equal, untouched, gradient)
+
+
 def test_a_run_that_diverges_is_reported_not_refused():
     run = train.fit(
         network(), examples("mean_squared_error"), optax.sgd(1e6), 60, None, KEY,
@@ -421,6 +430,10 @@ BAD = {
     "length": (bad(data=(X, Y[:5], X_TEST, Y_TEST)), "training data: y must have one row"),
     "label": (bad(data=(X, Y, X_TEST, Y_TEST + 3)), "test data: y must hold labels from 0 to 2"),
     "nan": (bad(data=(X, Y, X_TEST * jnp.nan, Y_TEST)), "test data: x must be finite"),
+    "no threshold": (lambda: train.clipping(0), "threshold must be positive.*0"),
+    "negative": (lambda: train.clipping(-1.0, "value"), "threshold must be positive.*-1"),
+    "not finite": (lambda: train.clipping(float("nan")), "threshold must be positive.*nan"),
+    "clipped by": (lambda: train.clipping(1.0, "length"), "by must be one of norm, value.*length"),
     "nan net": (
         bad(net=jax.tree.map(lambda leaf: leaf * jnp.nan, network())),
         "net must be finite",

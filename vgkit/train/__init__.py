@@ -1,5 +1,6 @@
 """Training, and what it looks like from inside: one loop for all networks of `nets`."""
 
+from vgkit.train.clipping import CLIPPINGS, clipping
 from vgkit.train.history import (
     PRE_ACTIVATION_EDGES,
     SIGNAL_DECADES,
@@ -13,6 +14,7 @@ from vgkit.train.trials import Trials, trials
 from vgkit.train.viewer import DECADES, viewer
 
 __all__ = [
+    "CLIPPINGS",
     "DECADES",
     "PRE_ACTIVATION_EDGES",
     "SIGNAL_DECADES",
@@ -20,6 +22,7 @@ __all__ = [
     "History",
     "Run",
     "Trials",
+    "clipping",
     "fit",
     "pre_activation_histogram",
     "show_progress",
