@@ -1,0 +1,24 @@
+"""Every claim that the course examines, each with a verdict and a function that measures it anew.
+
+    claim = claims.ALL["C07"]
+    evidence = claims.measure(claim)
+    assert claim.follows(evidence)
+    print(claim.verdict, claim.sentence(evidence))
+"""
+
+from vgkit.claims import causes, chain_rule, detection, gradients, remedies, solutions, traps
+from vgkit.claims.claim import VERDICTS, Claim, Evidence, Range, measure
+
+CHAPTERS: dict[str, tuple[Claim, ...]] = {
+    "Gradients": gradients.CLAIMS,
+    "Chain rule": chain_rule.CLAIMS,
+    "Causes": causes.CLAIMS,
+    "Detection": detection.CLAIMS,
+    "Solutions": solutions.CLAIMS + remedies.CLAIMS,
+    "Traps": traps.CLAIMS,
+}
+"""The claims by the chapter that they belong to, and the traps."""
+ALL: dict[str, Claim] = {claim.id: claim for claims in CHAPTERS.values() for claim in claims}
+"""Every claim by its id."""
+
+__all__ = ["ALL", "CHAPTERS", "VERDICTS", "Claim", "Evidence", "Range", "measure"]
