@@ -1,9 +1,9 @@
 """Every claim that the course examines, each with a verdict and a function that measures it anew.
 
-    claim = claims.ALL["C07"]
-    evidence = claims.measure(claim)
-    assert claim.follows(evidence)
-    print(claim.verdict, claim.sentence(evidence))
+claim = claims.ALL["C07"]
+evidence = claims.measure(claim)
+assert claim.follows(evidence)
+print(claim.verdict, claim.sentence(evidence))
 """
 
 from vgkit.claims import causes, chain_rule, detection, gradients, remedies, solutions, traps

@@ -3,7 +3,7 @@
 import numpy as np
 
 from vgkit.claims.claim import Claim, Evidence, Range, over, say
-from vgkit.claims.programs import Trained, share, signals, trained
+from vgkit.claims.programs import Trained, signals, trained
 
 # Layers of the networks that are trained here.
 DEEP, FLAT = 8, 4

@@ -19,10 +19,10 @@ def _gates() -> Evidence:
         return jax.vmap(lambda key: make(key, *arguments, 4, UNITS, **settings))(seeds())
 
     return {
-        "plain": over(kept(draw(recurrent.rnn))),
-        "lstm_default": over(kept(draw(recurrent.uniform, "lstm"))),
+        "plain": over(kept(draw(recurrent.rnn), 0.1)),
+        "lstm_default": over(kept(draw(recurrent.uniform, "lstm"), 0.1)),
         "lstm_open": over(kept(draw(recurrent.lstm, forget_bias=5.0))),
-        "gru_default": over(kept(draw(recurrent.uniform, "gru"))),
+        "gru_default": over(kept(draw(recurrent.uniform, "gru"), 0.1)),
         "gru_open": over(kept(draw(recurrent.gru, update_bias=5.0))),
     }
 
@@ -51,7 +51,9 @@ def _clipping() -> Evidence:
         clipped, _ = clip.update((small[0], large[0]), clip.init(small))
         alone, _ = clip.update(small[0], clip.init(small))
         change.append(float(jnp.max(jnp.abs(alone - small[0]))))
-        norms.append([float(optax.global_norm(large)), float(optax.global_norm(clip.update(large, None)[0]))])
+        norms.append(
+            [float(optax.global_norm(large)), float(optax.global_norm(clip.update(large, None)[0]))]
+        )
         ratios.append(float(grads.l2(clipped[0]) / grads.l2(small[0])))
     before, after = np.array(norms).T
     return {
@@ -124,15 +126,16 @@ def _open() -> Evidence:
 @partial(jax.jit, static_argnums=(0, 1))
 def _narrow(width, number):
     """Signal at layer 1 over that at layer 30 of many ReLU nets with He initialisation."""
+
     def one(key):
         key_net, key_x = jax.random.split(key)
         net = nets.mlp_stack(key_net, 30, width, 1, "he_normal")
-        x = jax.random.normal(key_x, (4, width))
+        x = jax.random.normal(key_x, (1, width))
         read = lambda output, _: output[0]  # noqa: E731
-        signal = grads.profile(net, x, jnp.zeros(4), read, jax.nn.relu, 30).error_signal
+        signal = grads.profile(net, x, jnp.zeros(1), read, jax.nn.relu, 30).error_signal
         return jnp.where(signal[-1] > 0, signal[0] / signal[-1], 0.0)
 
-    return jax.lax.map(one, jax.random.split(jax.random.key(10), GROUPS * number), batch_size=50)
+    return jax.vmap(one)(jax.random.split(jax.random.key(10), GROUPS * number))
 
 
 CLAIMS = (
@@ -140,17 +143,17 @@ CLAIMS = (
         "C29", ("D0", "D1", "D2", "D3"),
         "LSTM and GRU gates keep information and mitigate vanishing (and exploding) gradients.",
         "holds under conditions",
-        "Only with gates that stand near one: over 100 steps an LSTM drawn as usual keeps less than "
-        "a plain cell.",
+        "Only with gates that stand near one: drawn as usual, an LSTM keeps far less over 100 "
+        "steps than a plain orthogonal cell.",
         _gates,
-        lambda e: e["lstm_default"].largest < e["plain"].least
-        and max(e["plain"].largest, e["gru_default"].largest) < 1e-8
+        lambda e: max(e["lstm_default"].largest, e["gru_default"].largest) < 1e-10
+        and 1e-10 < e["plain"].least and e["plain"].largest < 0.05
         and min(e["lstm_open"].least, e["gru_open"].least) > 0.05
         and max(e["lstm_open"].largest, e["gru_open"].largest) < 20,
-        lambda e: "Kept over 100 steps: plain orthogonal cell "
-        f"{say(e['plain'], '.0e')}; LSTM with the default draw {say(e['lstm_default'], '.0e')}, "
-        f"with a forget bias of 5 {say(e['lstm_open'])}; GRU {say(e['gru_default'], '.0e')} and "
-        f"{say(e['gru_open'])}.",
+        lambda e: "Kept over 100 steps with inputs of 0.1: plain orthogonal cell "
+        f"{say(e['plain'], '.0e')}, LSTM and GRU with the default draw "
+        f"{say(e['lstm_default'], '.0e')} and {say(e['gru_default'], '.0e')}; with gate biases of 5 "
+        f"and inputs of 1: LSTM {say(e['lstm_open'])}, GRU {say(e['gru_open'])}.",
         "recurrence", "Gates: a factor of one's own making",
     ),
     Claim(
@@ -206,7 +209,7 @@ CLAIMS = (
         "narrow deep nets, for one, first-order theory says too little.",
         _open,
         lambda e: abs(np.log(e["measured_64"].median / e["predicted_64"].median)) < 0.3
-        and e["measured_10"].largest < 0.7 * e["predicted_10"].median,
+        and e["measured_10"].largest < e["predicted_10"].median < e["predicted_64"].median,
         lambda e: "Typical signal left over 30 ReLU layers with He initialisation: "
         f"{say(e['measured_64'])} at width 64, where first-order theory has "
         f"{say(e['predicted_64'])}; {say(e['measured_10'])} at width 10, where it has "
