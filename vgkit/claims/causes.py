@@ -58,9 +58,10 @@ def _slopes() -> Evidence:
 
 def _outputs() -> Evidence:
     found = {}
-    for name in NAMES:
+    for name, lowest in zip(NAMES, (0, -1), strict=True):
         output = _grid(name)[0]
-        found |= {f"{name}_least": over(output.min()), f"{name}_largest": over(output.max())}
+        found[f"{name}_from_lowest"] = over(output.min() - lowest)
+        found[f"{name}_from_1"] = over(1 - output.max())
     return found
 
 
@@ -119,11 +120,12 @@ CLAIMS = (
         "holds",
         "The ends are approached and not attained.",
         _outputs,
-        lambda e: 0 < e["sigmoid_least"].median < 1e-6 and 1 - 1e-6 < e["sigmoid_largest"].median < 1
-        and -1 < e["tanh_least"].median < -1 + 1e-6 and 1 - 1e-6 < e["tanh_largest"].median < 1,
+        lambda e: all(0 < e[f"{name}_{end}"].median < 1e-6
+                      for name in NAMES for end in ("from_lowest", "from_1")),
         lambda e: "At z = -15 and 15 the sigmoid is "
-        f"{say(e['sigmoid_least'], '.0e')} and 1 - {1 - e['sigmoid_largest'].median:.0e}, tanh "
-        f"-1 + {1 + e['tanh_least'].median:.0e} and 1 - {1 - e['tanh_largest'].median:.0e}.",
+        f"{say(e['sigmoid_from_lowest'], '.0e')} from 0 and {say(e['sigmoid_from_1'], '.0e')} from "
+        f"1, tanh {say(e['tanh_from_lowest'], '.0e')} from -1 and {say(e['tanh_from_1'], '.0e')} "
+        "from 1.",
         "causes", "Squashing and saturation",
     ),
 )  # fmt: skip

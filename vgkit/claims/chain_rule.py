@@ -3,12 +3,17 @@
 from functools import partial
 
 import jax
+from jaxtyping import Array
 
-from vgkit import data, grads, nets
+from vgkit import activations, data, grads, nets
 from vgkit.claims.claim import Claim, Evidence, over, say
 from vgkit.claims.programs import BATCH, league, seeds, share, trained
 
 PAIRS = {"sigmoid": "glorot_normal", "tanh": "glorot_normal", "relu": "he_normal"}
+
+
+def _label(name: str) -> str:
+    return activations.ACTIVATIONS[name].label
 
 
 def _with_depth() -> Evidence:
@@ -39,7 +44,7 @@ def _one_unit() -> Evidence:
 
 
 @jax.jit
-def _saturate_one(x, y):
+def _saturate_one(x: Array, y: Array) -> dict[str, Array]:
     """Gradients with unit 0 of layer 2 pushed to where the sigmoid is flat, over those without."""
 
     def one(key):
@@ -96,9 +101,9 @@ CLAIMS = (
         and e["tanh_kept"].largest < 0.3 < e["relu_kept"].least and e["relu_kept"].largest < 5
         and 0.05 < e["relu_ahead"].median < 20,
         lambda e: "Signal left after 50 layers: "
-        + ", ".join(f"{name} {say(e[f'{name}_kept'])}" for name in PAIRS)
+        + ", ".join(f"{_label(name)} {say(e[f'{name}_kept'])}" for name in PAIRS)
         + "; over what the factor of the first 10 layers, repeated, would leave: "
-        + ", ".join(f"{name} {say(e[f'{name}_ahead'])}" for name in PAIRS) + ".",
+        + ", ".join(f"{_label(name)} {say(e[f'{name}_ahead'])}" for name in PAIRS) + ".",
         "depth", "How it goes with depth",
     ),
     Claim(
@@ -145,7 +150,7 @@ CLAIMS = (
         "C11", ("D1",),
         "Because the slope is below one, the product shrinks exponentially going backward.",
         "holds under conditions",
-        "(1/4)^L is a bound only where the weight matrices have norms of at most one.",
+        "The bound (1/4)^L holds only where the weight matrices have norms of at most one.",
         _bound,
         lambda e: e["norm_1"].largest <= 1 and e["norm_8"].least > 100,
         lambda e: "Sigmoid, 10 layers, signal at layer 1 over that at layer 10, in units of "

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 VERDICTS = ("holds", "holds under conditions", "misleading", "false")
-"""What measurement can say of a sentence. Misleading: true of some nets, but no ground to act on."""
+"""What measurement can say. Misleading: true of some networks, but no ground to act on."""
 
 
 class Range(NamedTuple):
@@ -56,7 +56,7 @@ def measure(claim: Claim) -> Evidence:
         return claim.evidence()
 
 
-def over(values: ArrayLike) -> Range:
+def over(values: ArrayLike | float) -> Range:
     """Median, least and largest of one number for each seed. Infinite and missing ones count."""
     known = np.asarray(values, float).ravel()
     return Range(float(np.median(known)), float(known.min()), float(known.max()))

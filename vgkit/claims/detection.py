@@ -134,12 +134,12 @@ CLAIMS = (
         "misleading",
         "Nets with a low rate or dead units have the same flat curve.",
         _flat_metrics,
-        lambda e: max(e[name].largest for name in ("vanished", "slow", "dead")) < 0.3
+        lambda e: all(e[name].largest < 0.3 for name in ("vanished", "slow", "dead"))
         and e["slow_kept"].least > 0.3 and e["learning"].least > 0.7,
-        lambda e: f"After 300 steps a vanished net reads {say(e['vanished'], '.0%')} of the digits, "
-        f"one whose units are dead {say(e['dead'], '.0%')}, one at a rate of 1e-5 "
-        f"{say(e['slow'], '.0%')}, though {say(e['slow_kept'])} of its signal reaches layer 1; at a "
-        f"rate of 0.1 the same net reads {say(e['learning'], '.0%')}.",
+        lambda e: f"After 300 steps a vanished net reads {say(e['vanished'], '.0%')} of the "
+        f"digits, one whose units are dead {say(e['dead'], '.0%')}, one at a rate of 1e-5 "
+        f"{say(e['slow'], '.0%')}, though {say(e['slow_kept'])} of its signal reaches layer 1; at "
+        f"a rate of 0.1 the same net reads {say(e['learning'], '.0%')}.",
         "detection", "Sign 2: the metrics stagnate",
     ),
     Claim(
@@ -165,10 +165,10 @@ CLAIMS = (
         and e["weights_healthy"].least < e["weights_relu_glorot"].largest
         and e["weights_relu_glorot"].least < e["weights_healthy"].largest
         and e["weights_relu_glorot"].least > 0.1,
-        lambda e: "Layer 1 over layer 30, three vanished nets beside two healthy ones: error signal "
-        f"{say(e['signal_vanished'], '.0e')} beside {say(e['signal_healthy'])}; but weight gradient "
-        f"{say(e['weights_relu_glorot'])} in the vanished one with ReLU and Glorot, beside "
-        f"{say(e['weights_healthy'])}.",
+        lambda e: "Layer 1 over layer 30, three vanished nets beside two healthy ones: error "
+        f"signal {say(e['signal_vanished'], '.0e')} beside {say(e['signal_healthy'])}; but weight "
+        f"gradient {say(e['weights_relu_glorot'])} in the vanished one with ReLU and Glorot, "
+        f"beside {say(e['weights_healthy'])}.",
         "signs", "The four standing plots",
     ),
     Claim(
@@ -177,7 +177,7 @@ CLAIMS = (
         "misleading",
         "A frozen layer, a tiny learning rate, a minimum and dead units look the same.",
         _flat_weights,
-        lambda e: max(e[name].largest for name in ("vanished", "slow", "frozen")) < 1e-3
+        lambda e: all(e[name].largest < 1e-3 for name in ("vanished", "slow", "frozen"))
         and e["healthy_kept"].least > 0.3 and e["learning"].least > 0.1,
         lambda e: "Layer 1 moves, in 300 steps, by "
         f"{say(e['vanished'], '.0e')} of its weights in a vanished net, {say(e['slow'], '.0e')} in "

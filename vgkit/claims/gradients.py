@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array
 
-from vgkit import activations, data, grads
+from vgkit import activations, data, grads, nets
 from vgkit.claims.claim import Claim, Evidence, over, say
 from vgkit.claims.programs import BATCH, draw, league, trained
 
@@ -41,11 +42,15 @@ def _stops() -> Evidence:
 
 
 @jax.jit
-def _lost_in_float32(net, x, y):
+def _lost_in_float32(net: nets.Stack, x: Array, y: Array) -> Array:
     """Share of layer 1's weight gradient that float32 makes 0, though it is none."""
     phi = activations.function("sigmoid")
-    compare = lambda net: grads.format_profile("float32", net, x, y, "cross_entropy", phi, 64)  # noqa: E731
-    return jax.vmap(compare)(net).weight_gradient.lost[:, 0]
+
+    def lost(net: nets.Stack) -> Array:
+        found = grads.format_profile("float32", net, x, y, "cross_entropy", phi, 64)
+        return found.weight_gradient.lost[0]
+
+    return jax.vmap(lost)(net)
 
 
 def _early_layers() -> Evidence:
@@ -108,8 +113,8 @@ CLAIMS = (
     ),
     Claim(
         "C13", ("D1", "D2"),
-        "Early layers make the low-level features, such as edges, that later ones combine; so their "
-        "starvation costs the whole net.",
+        "Early layers make the low-level features, such as edges, that later ones combine; so "
+        "their starvation costs the whole net.",
         "holds",
         "With its first layers held at their initial values a net reads fewer digits, though "
         "all others get their full gradient.",
