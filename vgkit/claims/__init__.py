@@ -10,8 +10,10 @@ What the verdict on claim C07 rests on:
 `python -m benchmarks.claims --write` keeps all numbers where `data.kept("claims")` finds them.
 """
 
+from vgkit import data
 from vgkit.claims import causes, chain_rule, detection, gradients, remedies, solutions, traps
-from vgkit.claims.claim import VERDICTS, Claim, Evidence, Range, measure
+from vgkit.claims.claim import VERDICTS, Claim, Evidence, Range, measure, over, say
+from vgkit.claims.table import SIGNS, table
 
 CHAPTERS: dict[str, tuple[Claim, ...]] = {
     "Gradients": gradients.CLAIMS,
@@ -25,4 +27,26 @@ CHAPTERS: dict[str, tuple[Claim, ...]] = {
 ALL: dict[str, Claim] = {claim.id: claim for claims in CHAPTERS.values() for claim in claims}
 """Every claim by its id."""
 
-__all__ = ["ALL", "CHAPTERS", "VERDICTS", "Claim", "Evidence", "Range", "measure"]
+
+def kept() -> dict[str, Evidence]:
+    """Evidence of every claim as it came with the package, by id."""
+    return {
+        name: {number: Range(*spread) for number, spread in numbers.items()}
+        for name, numbers in data.kept("claims")["runs"].items()
+    }
+
+
+__all__ = [
+    "ALL",
+    "CHAPTERS",
+    "SIGNS",
+    "VERDICTS",
+    "Claim",
+    "Evidence",
+    "Range",
+    "kept",
+    "measure",
+    "over",
+    "say",
+    "table",
+]

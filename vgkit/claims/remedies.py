@@ -53,7 +53,7 @@ def _clipping() -> Evidence:
         alone, _ = clip.update(small, clip.init(small))
         change.append(float(jnp.max(jnp.abs(alone - small))))
         limited, _ = clip.update(large, clip.init(large))
-        norms.append([float(optax.global_norm(tree)) for tree in (large, limited)])
+        norms.append([float(grads.l2(tree)) for tree in (large, limited)])
         ratios.append(float(grads.l2(clipped[0]) / grads.l2(small)))
     before, after = np.array(norms).T
     return {
