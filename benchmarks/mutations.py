@@ -150,9 +150,9 @@ MUTATIONS = [
 def passes(tests: str, folder: Path) -> bool:
     """Whether tests pass on the copy of the project in a folder."""
     files = [f"tests/{name}" for name in tests.split()]
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", *files]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode not in (0, 1):
+    if done.returncode not in (0, 1, 2):  # 2: the tests cannot even be collected
         raise RuntimeError(done.stdout + done.stderr)
     return done.returncode == 0
 
