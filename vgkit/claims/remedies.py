@@ -169,7 +169,7 @@ CLAIMS = (
         f"r^2 = {say(e['first_delay'], '.3f')}, that of 64 steps ago with "
         f"{say(e['last_delay'], '.2g')}, {say(e['capacity'], '.1f')} in sum; over 100 steps "
         f"{say(e['kept'], '.0e')} of a change of the state is left.",
-        "recurrence", "One matrix, many steps",
+        "solutions-echo-state", "When it does not help",
     ),
     Claim(
         "C31", ("D3",),
