@@ -1,12 +1,13 @@
 """Exact per-layer gradients of neural networks, for seeing where they vanish.
 
 Data flows one way: `nets` makes networks, `train` trains them, `grads` measures them, `diagnose`
-gives a verdict, `plots` and `explore` show what was measured. Parameters are plain pytrees and
-every gradient is JAX's own.
+gives a verdict, `plots` and `explore` show what was measured, `claims` measures what is said of it
+all. Parameters are plain pytrees and every gradient is JAX's own.
 """
 
 from vgkit import (
     activations,
+    claims,
     data,
     diagnose,
     explore,
@@ -22,6 +23,7 @@ from vgkit import (
 __version__ = "0.1.0"
 __all__ = [
     "activations",
+    "claims",
     "data",
     "diagnose",
     "explore",
