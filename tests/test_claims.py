@@ -124,13 +124,13 @@ def test_the_table_is_sorted_and_filtered_by_its_controls(opened):
     page = opened()
     rows, status = page.locator(".vg-claims tbody tr"), page.locator(".vg-claims [role=status]")
     assert page.problems == [] and rows.count() == len(claims.ALL)
-    page.get_by_label("Verdict").select_option("false")
+    page.get_by_label("Verdict", exact=True).select_option("false")
     wanted = [claim.id for claim in claims.ALL.values() if claim.verdict == "false"]
     assert status.text_content() == f"{len(wanted)} of {len(claims.ALL)} claims"
-    page.get_by_label("Sort by").select_option("number")
+    page.get_by_label("Sort by", exact=True).select_option("number")
     shown = [row.get_attribute("id").upper() for row in rows.all() if row.is_visible()]
     assert shown == sorted(wanted)
-    page.get_by_label("Chapter").select_option("Traps")
+    page.get_by_label("Chapter", exact=True).select_option("Traps")
     assert status.text_content() == f"0 of {len(claims.ALL)} claims"
     page.emulate_media(media="print")
     assert all(row.is_visible() for row in rows.all())
