@@ -127,7 +127,8 @@ REMEDY_HEADS = [
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter_has_its_parts(path):
     text, remedy = path.read_text(), path.parent.name == "solutions"
-    assert (120 if remedy else 200) <= len(text.splitlines()) <= 450
+    least, most = (120, 560) if remedy else (200, 620)
+    assert least <= len(text.splitlines()) <= most
     assert path.relative_to(ROOT).with_suffix("").as_posix() in pages.all_pages()
     parts = ["What you will learn", "**Before:**", "**Time:**", "**Predict.**", "## Exercises"]
     parts += ["{cite:", "remove-cell"]
@@ -136,6 +137,7 @@ def test_chapter_has_its_parts(path):
         assert part in text, part
     if remedy:
         heads = re.findall("^## .*", text, re.M)
+        heads = [head for head in heads if head != "## Check yourself"]
         assert heads[heads[0] == "## A surprise" :] == REMEDY_HEADS
     exercises = re.findall(r"```\{exercise-start\}\n:label: (\S+)", text)
     solutions = re.findall(r"```\{solution-start\} (\S+)\n:class: dropdown", text)
@@ -146,6 +148,19 @@ def test_chapter_has_its_parts(path):
     said = re.findall(r"(\w+)=\(", " ".join(re.findall(r"^say\(.*?\)\n", text, re.M | re.S)))
     assert used and used == set(said), "every number in the prose comes from a cell of the page"
     assert "{glue" not in text
+
+
+LESSONS = [path for path in CHAPTERS if path.parent.name != "solutions"]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_chapter_asks_its_reader(path):
+    text = path.read_text()
+    before, asked, _ = re.split("^## (?:Check yourself|Exercises)$", text, flags=re.M)
+    label = re.search(r"^\((.+)\)=$", before, re.M)[1]
+    assert asked.count(f'selfcheck.show("{label}", [') == 1  # answers are kept under the label
+    kinds = re.findall(r"^    selfcheck\.(\w+)\(", asked, re.M)
+    assert len(kinds) >= 5 and {"choice", "number", "curve"} == set(kinds)
 
 
 def test_every_remedy_that_diagnose_names_has_a_page():

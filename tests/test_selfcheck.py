@@ -7,7 +7,9 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
+from tools import pages
 from vgkit import selfcheck
 
 AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js")
@@ -412,3 +414,33 @@ def test_accessible_and_within_the_screen(opened, width, theme):
             form(page, number).get_by_role("radio", name=answer).check()
         form(page, number).get_by_role("button").click()
     accessible(page)
+
+
+ASKING = [
+    page for page in pages.all_pages() if "selfcheck.show(" in (ROOT / f"{page}.md").read_text()
+]
+
+
+@pytest.mark.parametrize("page", ASKING)
+def test_every_answer_of_the_book_is_judged(book, open_page, page):
+    opened = open_page(
+        (book / f"{page}.html").as_uri(), theme="dark", viewport={"width": 380, "height": 900}
+    )
+    forms = opened.locator(".vg-quiz[data-ready] form").all()
+    assert len(forms) >= (3 if "/solutions/" in page else 5)
+    for asked in forms:
+        marks = [item.get_attribute("data-right") is not None for item in asked.locator("li").all()]
+        said = asked.locator("[role=status]")
+        assert sum(marks) == 1 and said.text_content() == ""
+        choices = asked.get_by_role("radio").all()
+        for choice, right in zip(choices, marks, strict=bool(choices)):
+            choice.check()
+            asked.get_by_role("button").click()
+            assert said.text_content().startswith("✓" if right else "✗")
+        if not choices:  # the three digits that the answer is shown with are near enough
+            shown = asked.locator("li[data-right] strong").text_content().split()[1]
+            for typed, mark in ((shown, "✓"), ("1e30", "✗"), ("-1e30", "✗")):
+                asked.get_by_role("textbox").fill(typed)
+                asked.get_by_role("button").click()
+                assert said.text_content().startswith(mark)
+    accessible(opened)

@@ -53,7 +53,8 @@ def draw(
         for tick in y_ticks
     ] + [
         f'<path class="vg-grid" d="M{across(tick):.1f} {BOTTOM}v4"/>'
-        f'<text x="{across(tick):.1f}" y="{BOTTOM + 17}" text-anchor="middle">{tick:g}</text>'
+        f'<text x="{across(tick):.1f}" y="{BOTTOM + 17}" text-anchor="middle">'
+        f"{_label(tick, False)}</text>"
         for tick in x_ticks
     ]
     lines.append(
