@@ -440,7 +440,7 @@ def test_every_answer_of_the_book_is_judged(book, open_page, page):
             choice.check()
             asked.get_by_role("button").click()
             assert said.text_content().startswith("✓" if right else "✗")
-        if not choices:  # the three digits that the answer is shown with are near enough
+        if not choices:  # the digits that the answer is shown with are near enough
             shown = asked.locator("li[data-right] strong").text_content().split()[1]
             for typed, mark in ((shown, "✓"), ("1e30", "✗"), ("-1e30", "✗")):
                 asked.get_by_role("textbox").fill(typed)

@@ -98,7 +98,7 @@ def _answers(question: Question) -> str:
     """Every answer with its feedback; the script takes what it says from here."""
     names = {answer: answer for answer in question.feedback}
     if question.span:
-        exact = f"{question.span.value:.3g} {question.unit}".strip()
+        exact = f"{question.span.value:.4g} {question.unit}".strip()
         names = {"right": exact, "small": "Smaller", "large": "Larger"}
     items = "".join(
         f"<li{' data-right' * (answer == question.right)}>"
