@@ -84,7 +84,8 @@ def test_a_work_is_cited_measured_judged_and_taught(head):
         for node in ast.walk(ast.parse(code(body)))
         if isinstance(node, ast.Constant) and node.value in VERDICTS
     }
-    told = re.findall(r"\*\*(?:Verdict: )?(agrees in kind|agrees|differs)\.?\*\*", body)
+    prose = " ".join(body.split())
+    told = re.findall(r"\*\*(?:Verdict: )?(agrees in kind|agrees|differs)\.?\*\*", prose)
     assert set(told) == asserted
 
 
