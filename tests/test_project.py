@@ -127,7 +127,8 @@ REMEDY_HEADS = [
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter_has_its_parts(path):
     text, remedy = path.read_text(), path.parent.name == "solutions"
-    assert (120 if remedy else 200) <= len(text.splitlines()) <= 450
+    low, high = (120, 560) if remedy else (200, 620)
+    assert low <= len(text.splitlines()) <= high
     assert path.relative_to(ROOT).with_suffix("").as_posix() in pages.all_pages()
     parts = ["What you will learn", "**Before:**", "**Time:**", "**Predict.**", "## Exercises"]
     parts += ["{cite:", "remove-cell"]
@@ -139,7 +140,10 @@ def test_chapter_has_its_parts(path):
         assert heads[heads[0] == "## A surprise" :] == REMEDY_HEADS
     exercises = re.findall(r"```\{exercise-start\}\n:label: (\S+)", text)
     solutions = re.findall(r"```\{solution-start\} (\S+)\n:class: dropdown", text)
-    assert len(exercises) >= 3 and exercises == solutions
+    assert len(exercises) >= 4 and exercises == solutions
+    tasks = re.findall(r"^:label: \S+\n```\n(.*?)```\{exercise-end\}", text, re.M | re.S)
+    assert len(tasks) == len(exercises) and all("```{code-cell}" in task for task in tasks)
+    assert tasks[0].startswith("*Warm-up.*") and tasks[-1].startswith("*Open.*")
     figures = text.count("plt.subplots(")
     assert text.count("image: {alt:") == figures
     used = set(re.findall(r"\{eval\}`said\.(\w+)`", text))
