@@ -121,6 +121,7 @@ REMEDY_HEADS = [
     "## When it does not help",
     "## What it costs",
     "## When to choose it",
+    "## Check yourself",
     "## Exercises",
 ]
 
