@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+__all__ = ["Packed", "pack", "sweep", "unpack"]
+
 STEP = 0.0018
 FINE_STEP = STEP / 20
 SMALL = 5_000
@@ -27,6 +29,7 @@ MISSING = "~"
 _NOT_FINITE = ("inf", "-inf")
 
 Packed = dict[str, Any]
+"""What `pack` returns: a dict that JSON can hold."""
 
 
 def sweep(

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+__all__ = ["number", "sentence"]
+
 _COMPARE = {
     "<": operator.lt,
     "<=": operator.le,

@@ -92,6 +92,9 @@ class Comparison(NamedTuple):
 def format_limits(format: str) -> Limits:
     """What a format can hold, as `jnp.finfo` has it.
 
+    Args:
+        format: A key of `FORMATS`.
+
     Raises:
         ValueError: If there is no such format.
     """
@@ -151,6 +154,10 @@ def gradients_in(
 
 def entries(narrow: Float[Array, "..."], exact: Float[Array, "..."]) -> Entries:
     """Compare one gradient with the same gradient in float64.
+
+    Args:
+        narrow: Gradients computed in the format, as float64 numbers.
+        exact: The same gradients computed in float64.
 
     Raises:
         ValueError: If the shapes differ.
@@ -217,6 +224,17 @@ def format_profile(
 
     `format` may also be a position in `FORMATS`. It, `depth`, `skip`, `loss_scale` and the choice
     of `phi` may be traced, so that one compilation serves all.
+
+    Args:
+        format: A key of `FORMATS`, or a position there.
+        stacked: The network, see `nets.stack`.
+        x: Batch of examples.
+        y: Targets: labels for "cross_entropy", outputs for "mean_squared_error".
+        loss: A key of `LOSSES`, or any function (output, target) -> scalar of one example.
+        phi: Activation of the hidden layers.
+        depth: How many of the hidden layers are used.
+        skip: Whether hidden layers have identity skip connections.
+        loss_scale: S, see `gradients_in`.
 
     Returns:
         One number for each stacked hidden layer; NaN beyond the depth.

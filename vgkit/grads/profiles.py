@@ -49,6 +49,15 @@ def profile(
     depth)`, from one backward pass. `depth`, the choice of `phi`, and `skip`, `branch` and `order`
     (see `nets.stack_trace`) may be traced, so that one compilation serves all.
 
+    Args:
+        stacked: The network, see `nets.stack`.
+        x: Batch of examples.
+        y: Targets: labels for "cross_entropy", outputs for "mean_squared_error".
+        loss: A key of `LOSSES`, or any function (output, target) -> scalar of one example.
+        phi: Activation of the hidden layers.
+        depth: How many of the hidden layers are used.
+        **form: `skip`, `branch`, `order` and `statistics`, see `nets.stack_trace`.
+
     Raises:
         ValueError: As for `weight_gradients`.
     """

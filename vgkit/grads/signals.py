@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, Shaped
 from vgkit import _check, nets
 
 Loss = Callable[[Float[Array, " outputs"], Array], Float[Array, ""]]
+"""A function (output, target) -> scalar: the loss of one example."""
 
 
 def mean_squared_error(
@@ -19,6 +20,10 @@ def mean_squared_error(
     r"""Loss of one example.
 
     .. math:: L = \frac{1}{n} \sum_{k=1}^{n} (\hat y_k - y_k)^2
+
+    Args:
+        output: What the network says of one example.
+        target: What it ought to say.
     """
     return jnp.mean(optax.losses.squared_error(output, target))
 
@@ -27,6 +32,10 @@ def cross_entropy(output: Float[Array, " outputs"], label: Int[Array, ""]) -> Fl
     r"""Loss of one example, where the outputs are logits.
 
     .. math:: L = -\log \mathrm{softmax}(\hat y)_{\text{label}} \quad \text{(in nats)}
+
+    Args:
+        output: One logit for each class.
+        label: Number of the right class, from 0.
     """
     return optax.losses.softmax_cross_entropy_with_integer_labels(output, label)
 
@@ -35,6 +44,7 @@ LOSSES: dict[str, Loss] = {
     "mean_squared_error": mean_squared_error,
     "cross_entropy": cross_entropy,
 }
+"""Losses of one example by name."""
 
 
 def prepare(
@@ -205,6 +215,9 @@ def rms(array: Float[Array, "..."]) -> Float[Array, ""]:
     r"""Root mean square of all elements, the size of a typical one.
 
     .. math:: \sqrt{\frac{1}{n} \sum_k a_k^2}
+
+    Args:
+        array: Any shape.
     """
     scale = _scale(array)
     return scale * jnp.sqrt(jnp.mean(jnp.square(array / scale)))
@@ -214,6 +227,9 @@ def l2(array: Float[Array, "..."]) -> Float[Array, ""]:
     r"""Euclidean norm of all elements taken as one vector.
 
     .. math:: \sqrt{\sum_k a_k^2}
+
+    Args:
+        array: Any shape.
     """
     scale = _scale(array)
     return scale * jnp.sqrt(jnp.sum(jnp.square(array / scale)))
@@ -226,6 +242,7 @@ def _scale(array: Float[Array, "..."]) -> Float[Array, ""]:
 
 
 NORMS = {"rms": rms, "l2": l2}
+"""Sizes of an array by name."""
 
 
 def norms(arrays: Sequence[Float[Array, "..."]], kind: str = "rms") -> Float[Array, " layers"]:
@@ -246,6 +263,10 @@ def norms(arrays: Sequence[Float[Array, "..."]], kind: str = "rms") -> Float[Arr
 
 def weight_norms(gradients: nets.Net, kind: str = "rms") -> Float[Array, " layers"]:
     """Size of every layer's weight gradient, biases left out.
+
+    Args:
+        gradients: What `weight_gradients` returns.
+        kind: A key of `NORMS`.
 
     Raises:
         ValueError: As for `norms`.

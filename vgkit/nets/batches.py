@@ -45,6 +45,12 @@ def batch_statistics(
     Over all training examples they are the statistics for inference. Gathered batch by batch while
     a net trains, with `moving_average`, they are the running statistics that serve the same end.
 
+    Args:
+        net: Layers, input side first, or stacked.
+        x: Batch of examples.
+        activation: Name of the hidden layers' activation.
+        **form: What else `trace` takes.
+
     Returns:
         One for each hidden layer, None where there is no batch normalisation; for a `Stack`, one
         for all of them, with the layers on the leading axis.

@@ -18,7 +18,13 @@ Progress = Callable[[int, int], None]
 
 
 class Run(NamedTuple):
-    """A trained network, how it got there, and the optimiser's last state."""
+    """What `fit` returns.
+
+    Attributes:
+        net: The trained network, of the same shapes as before.
+        history: How it got there.
+        state: The optimiser's last state.
+    """
 
     net: nets.Net
     history: History
@@ -161,6 +167,11 @@ def _run(
 
 
 def show_progress(step: int, steps: int) -> None:
-    """Show how far a run has got, on one line of text that is written over."""
+    """Show how far a run has got, on one line of text that is written over.
+
+    Args:
+        step: Steps taken so far.
+        steps: Steps in all.
+    """
     end = "\n" if step == steps else ""
     print(f"\rstep {step} of {steps} ({step / steps:.0%})", end=end, file=sys.stderr, flush=True)
