@@ -22,12 +22,13 @@ NAPOLEON = Config(napoleon_use_ivar=True, napoleon_custom_sections=["Source"])
 ENTRY = re.compile(r"    (\*{0,2}\w+): ")
 EXAMPLE = re.compile(r"^((?!\.\.|::)\S.*)\n\n(?=    \S)", re.MULTILINE)
 NAME = re.compile(r'"[^"]*"|[\w.]+')
-ROLE = re.compile(r"(?<![`:\w])(\{cite(?::t)?\})?`([^`]+)`(?!`)")
+ROLE = re.compile(r":\w+:`[^`]+`|``[^`]+``|(\{cite(?::t)?\})?`([^`]+)`")
 
 
 class Entry(NamedTuple):
-    """A public name: where it is defined, by what, and what is said of it."""
+    """A public name: where it is public and where defined, by what, and what is said of it."""
 
+    owner: str
     module: str
     name: str
     node: ast.stmt
@@ -59,12 +60,12 @@ def defined(module: str) -> dict[str, Entry]:
     found, body = {}, tree(module).body
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found[node.name] = Entry(module, node.name, node, ast.get_docstring(node) or "")
+            found[node.name] = Entry(module, module, node.name, node, ast.get_docstring(node) or "")
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             name = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
             said = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
             doc = inspect.cleandoc(str(after.value.value)) if said else ""
-            found[name] = Entry(module, name, node, doc)
+            found[name] = Entry(module, module, name, node, doc)
     return found
 
 
@@ -81,13 +82,8 @@ def entries(room: str) -> list[Entry]:
                 elif source(part).exists():
                     found += entries(part)
                 else:
-                    found.append(defined(node.module)[alias.name])
+                    found.append(defined(node.module)[alias.name]._replace(owner=room))
     return found
-
-
-def owner(room: str, entry: Entry) -> str:
-    """The module under whose name an entry is public: the room's, or a module it makes public."""
-    return entry.module if entry.module.rpartition(".")[2] in public(tree(room)) else room
 
 
 def rooms() -> list[str]:
@@ -98,7 +94,7 @@ def rooms() -> list[str]:
 @functools.cache
 def full_names() -> frozenset[str]:
     """Every public name of the package with all that leads to it."""
-    every = [f"{owner(room, entry)}.{entry.name}" for room in rooms() for entry in entries(room)]
+    every = [f"{entry.owner}.{entry.name}" for room in rooms() for entry in entries(room)]
     return frozenset([*every, *rooms()])
 
 
@@ -176,6 +172,8 @@ def text(doc: str, node: ast.AST, room: str) -> list[str]:
 
     def link(match: re.Match) -> str:
         cite, name = match.groups()
+        if not name:
+            return match[0]
         if cite:
             return f":cite:{'t' if cite == '{cite:t}' else 'p'}:`{name}`"
         full = resolved(name, room)
@@ -188,7 +186,7 @@ def text(doc: str, node: ast.AST, room: str) -> list[str]:
 
 def described(entry: Entry, room: str) -> Iterator[str]:
     """An entry as reStructuredText."""
-    node, name = entry.node, f"{owner(room, entry)}.{entry.name}".removeprefix(f"{room}.")
+    node, name = entry.node, f"{entry.owner}.{entry.name}".removeprefix(f"{room}.")
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         kind = "function" if isinstance(node, ast.FunctionDef) else "class"
         yield from [f".. py:{kind}:: {name}{signature(node, room)}", ""]
@@ -225,7 +223,7 @@ class Room(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """The room's own text, then a section for each of its modules."""
         room = self.arguments[0]
-        for path in sorted(PACKAGE.rglob("*.py")):
+        for path in [Path(__file__), *sorted(PACKAGE.rglob("*.py"))]:
             self.env.note_dependency(str(path))
         for function in (tree, full_names):
             function.cache_clear()
