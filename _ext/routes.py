@@ -21,7 +21,7 @@ HEAD = re.compile(
     re.DOTALL,
 )
 NEED = re.compile(r"([^()]*)\((?:both )?(necessary|helpful)\)")
-ROW, MARGIN = 30, 96
+ROW, MARGIN = 30, 200
 
 
 class Page(NamedTuple):
@@ -43,7 +43,7 @@ def lesson(name: str, text: str) -> Page | None:
     found: dict[str, list[str]] = {"necessary": [], "helpful": []}
     for names, kind in NEED.findall(head["before"]):
         found[kind] += re.findall(r"\{ref\}`([\w-]+)`", names)
-    title = head["title"].partition(":")[0]
+    title = re.split("[:,]", head["title"])[0]
     minutes = int(head["minutes"])
     return Page(name, head["label"], title, minutes, *map(tuple, found.values()))
 
@@ -55,36 +55,48 @@ def lessons() -> dict[str, Page]:
     return {page.label: page for page in pages if page}
 
 
-def arc(start: int, end: int, kind: str) -> str:
+def before(pages: dict[str, Page], label: str) -> set[str]:
+    """All pages that a page needs, directly or through another."""
+    needs = pages[label].needs
+    return {*needs, *(name for need in needs for name in before(pages, need))}
+
+
+def lines(pages: dict[str, Page]) -> list[tuple[str, str, str]]:
+    """Pairs of pages to join, and how. What follows from other lines is left out."""
+    found = []
+    for label, page in pages.items():
+        through = {name for need in page.needs for name in before(pages, need)}
+        found += [(name, label, "needs") for name in page.needs if name not in through]
+        known = before(pages, label)
+        found += [(name, label, "helps") for name in page.helps if name not in known]
+    return found
+
+
+def arc(start: int, end: int, kind: str, rows: int) -> str:
     """A line in the margin from one row down to another."""
-    y, to = ROW * (start + 0.5) + 3, ROW * (end + 0.5) - 3
-    x = MARGIN - 20 - min(9 * (end - start), 1.25 * MARGIN)
+    y, to, right = ROW * (start + 0.5) + 4, ROW * (end + 0.5) - 4, MARGIN - 8
+    x = right - 1.3 * right * ((end - start) / rows) ** 0.6
     return (
-        f'<path class="vg-{kind} p{start} p{end}" d="M{MARGIN - 7},{y:g} '
-        f'C{x:g},{y:g} {x:g},{to:g} {MARGIN - 7},{to:g}" marker-end="url(#vg-tip)"/>'
+        f'<path class="vg-{kind} p{start} p{end}" d="M{right},{y:g} '
+        f'C{x:.0f},{y:g} {x:.0f},{to:g} {right},{to:g}" marker-end="url(#vg-tip)"/>'
     )
 
 
 def drawn(pages: dict[str, Page], address: dict[str, str]) -> str:
     """HTML of the map: all pages in order, arcs beside them, and the same as a table."""
     row = {label: number for number, label in enumerate(pages)}
-    arcs = [
-        arc(row[before], row[page.label], kind)
-        for page in pages.values()
-        for kind, names in (("helps", page.helps), ("needs", page.needs))
-        for before in names
-    ]
-    items, lines, rules = [], [], []
+    arcs = [arc(row[a], row[b], kind, len(row)) for a, b, kind in lines(pages)]
+    items, body, rules = [], [], []
     for label, page in pages.items():
         link = f'<a href="{address[label]}">{escape(page.title)}</a>'
         inner = ' class="vg-inner"' if page.name.count("/") > 1 else ""
         items.append(f"<li{inner}>{link} <span>{page.minutes} min</span></li>")
-        needs, helps = (
+        needs, helped = (
             ", ".join(pages[name].title for name in names) or "–"
             for names in (page.needs, page.helps)
         )
-        cells = f"<td>{escape(needs)}</td><td>{escape(helps)}</td><td>{page.minutes}</td>"
-        lines.append(f'<tr><th scope="row">{link}</th>{cells}</tr>')
+        cells = f"<td>{escape(needs)}</td><td>{escape(helped)}</td><td>{page.minutes}</td>"
+        body.append(f'<tr><th scope="row">{link}</th>{cells}</tr>')
         rules.append(
             f".vg-map:has(li:nth-child({row[label] + 1}):is(:hover, :focus-within)) .p{row[label]}"
         )
@@ -94,12 +106,12 @@ def drawn(pages: dict[str, Page], address: dict[str, str]) -> str:
     height = ROW * len(pages)
     return (
         f"<style>{', '.join(rules)} {{ stroke: var(--pst-color-link); stroke-width: 2.5; }}</style>"
-        f'<svg width="{MARGIN}" height="{height}" aria-hidden="true"><defs>'
+        f'<svg viewBox="0 0 {MARGIN} {height}" preserveAspectRatio="none" aria-hidden="true"><defs>'
         '<marker id="vg-tip" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7"'
         ' markerUnits="userSpaceOnUse"><path d="M0,0 L8,4 L0,8 z"/></marker></defs>'
         f"{''.join(arcs)}</svg><ol>{''.join(items)}</ol>"
         "<details><summary>The same as a table</summary><table><caption>What each page needs"
-        f"</caption><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></details>"
+        f"</caption><thead><tr>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table></details>"
     )
 
 

@@ -99,7 +99,11 @@ def pack(array: Float[np.ndarray, "*settings points"], names: Sequence[str]) -> 
 
 
 def unpack(packed: Packed) -> Float[np.ndarray, "rows points"]:
-    """Read the text of `pack` back, one row for each combination of the axes kept."""
+    """Read the text of `pack` back, one row for each combination of the axes kept.
+
+    Args:
+        packed: What `pack` returned.
+    """
     points, low = packed["points"], packed["lo"]
     tokens = re.findall(r"!(.*?)!|(.)", packed["text"])
     values = np.empty((len(tokens) // points, points))

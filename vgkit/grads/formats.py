@@ -187,10 +187,10 @@ def compare_formats(
     skip: bool = False,
     loss_scale: float = 1.0,
 ) -> Comparison:
-    """Both signals of every layer in a format, beside float64; arguments as for `gradients_in`.
+    """Both signals of every layer in a format, beside float64.
 
-    The float64 gradients are those of the weights as they are, so errors include the rounding of
-    the weights to the format.
+    The arguments are those of `gradients_in`. The float64 gradients are those of the weights as they
+    are, so errors include the rounding of the weights to the format.
 
     Raises:
         ValueError: As for `gradients_in`.
@@ -220,24 +220,10 @@ def format_profile(
     skip: bool | Array = False,
     loss_scale: float | Float[Array, ""] = 1.0,
 ) -> Comparison:
-    """What `compare_formats` finds in the hidden layers of the net cut off at `depth`.
+    """What `compare_formats` finds in each hidden layer of the net cut off at `depth`; else NaN.
 
-    `format` may also be a position in `FORMATS`. It, `depth`, `skip`, `loss_scale` and the choice
-    of `phi` may be traced, so that one compilation serves all.
-
-    Args:
-        format: A key of `FORMATS`, or a position there.
-        stacked: The network, see `nets.stack`.
-        x: Batch of examples.
-        y: Targets: labels for "cross_entropy", outputs for "mean_squared_error".
-        loss: A key of `LOSSES`, or any function (output, target) -> scalar of one example.
-        phi: Activation of the hidden layers.
-        depth: How many of the hidden layers are used.
-        skip: Whether hidden layers have identity skip connections.
-        loss_scale: S, see `gradients_in`.
-
-    Returns:
-        One number for each stacked hidden layer; NaN beyond the depth.
+    The arguments are those of `profile` and `gradients_in`. But `format` may be a position in
+    `FORMATS`, and it, `depth`, `skip`, `loss_scale` and the choice of `phi` may be traced.
 
     Raises:
         ValueError: As for `gradients_in`.

@@ -124,7 +124,10 @@ def error_bound(
 
 
 def profiles(
-    networks: Sequence[nets.MLP], x: Float[Array, "batch width"], y: Array, loss: str | Loss
+    networks: Sequence[nets.MLP],
+    x: Float[Array, "batch width"],
+    y: Shaped[Array, "batch ..."],
+    loss: str | Loss,
 ) -> Callable[..., dict[str, Array]]:
     """A function of numbers that profiles any of several networks, for an explorer.
 
@@ -176,7 +179,7 @@ class Skip(NamedTuple):
 
     Attributes:
         skip: Whether there are any.
-        branch: Factor on the branches of a net of a given depth.
+        branch: Factor on the branches of a net of a given depth, both single numbers.
         order: A key of `nets.ORDERS`.
     """
 
@@ -200,7 +203,7 @@ SKIPS: dict[str, Skip] = {
 def remedy_profiles(
     networks: Sequence[nets.MLP],
     x: Float[Array, "batch width"],
-    y: Array,
+    y: Shaped[Array, "batch ..."],
     loss: str | Loss,
     names: Sequence[str] = tuple(activations.ACTIVATIONS),
     skips: Sequence[str] = tuple(SKIPS),

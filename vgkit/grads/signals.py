@@ -1,50 +1,14 @@
 """Weight gradients and error signals of every layer, and numbers that sum them up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from vgkit import _check, nets
-
-Loss = Callable[[Float[Array, " outputs"], Array], Float[Array, ""]]
-"""A function (output, target) -> scalar: the loss of one example."""
-
-
-def mean_squared_error(
-    output: Float[Array, " outputs"], target: Float[Array, " outputs"]
-) -> Float[Array, ""]:
-    r"""Loss of one example.
-
-    .. math:: L = \frac{1}{n} \sum_{k=1}^{n} (\hat y_k - y_k)^2
-
-    Args:
-        output: What the network says of one example.
-        target: What it ought to say.
-    """
-    return jnp.mean(optax.losses.squared_error(output, target))
-
-
-def cross_entropy(output: Float[Array, " outputs"], label: Int[Array, ""]) -> Float[Array, ""]:
-    r"""Loss of one example, where the outputs are logits.
-
-    .. math:: L = -\log \mathrm{softmax}(\hat y)_{\text{label}} \quad \text{(in nats)}
-
-    Args:
-        output: One logit for each class.
-        label: Number of the right class, from 0.
-    """
-    return optax.losses.softmax_cross_entropy_with_integer_labels(output, label)
-
-
-LOSSES: dict[str, Loss] = {
-    "mean_squared_error": mean_squared_error,
-    "cross_entropy": cross_entropy,
-}
-"""Losses of one example by name."""
+from vgkit.grads.losses import LOSSES, Loss
 
 
 def prepare(
@@ -171,8 +135,8 @@ def input_gradients(
 
     .. math:: g_i = \frac{\partial L_i}{\partial x_i}
 
-    The arguments and the errors are those of `error_signals`. The loss `lambda output, v: output @
-    v` reads the output along a direction v.
+    The arguments are those of `error_signals`, and so are the errors. The loss
+    `lambda output, v: output @ v` reads the output along a direction v.
     """
     x, y, loss = prepare_net(net, x, y, loss)
 

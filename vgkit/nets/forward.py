@@ -29,10 +29,10 @@ class Trace(NamedTuple):
         statistics: What a batch normalisation took for mean and variance, else None.
     """
 
-    z: Array
-    a: Array
-    h: Array
-    u: Array
+    z: Float[Array, "..."]
+    a: Float[Array, "..."]
+    h: Float[Array, "..."]
+    u: Float[Array, "..."]
     statistics: Statistics | None
 
 
