@@ -19,7 +19,7 @@ from sphinx.util.docutils import SphinxDirective
 
 PACKAGE = Path(__file__).parent.parent / "vgkit"
 NAPOLEON = Config(napoleon_use_ivar=True, napoleon_custom_sections=["Source"])
-ENTRY = re.compile(r"    (\*{0,2}\w+): ")
+ENTRY = re.compile(r"    (\*{0,2}\w+): ([A-Za-z]\.)?")
 EXAMPLE = re.compile(r"^((?!\.\.|::)\S.*)\n\n(?=    \S)", re.MULTILINE)
 NAME = re.compile(r'"[^"]*"|[\w.]+')
 ROLE = re.compile(r":\w+:`[^`]+`|``[^`]+``|(\{cite(?::t)?\})?`([^`]+)`")
@@ -167,8 +167,10 @@ def text(doc: str, node: ast.AST, room: str) -> list[str]:
     known = types(node, room)
 
     def with_type(match: re.Match) -> str:
+        # A symbol with a full stop would begin a list: the backslash prevents it.
+        symbol = f"\\{match[2]}" if match[2] else ""
         kind = known.get(match[1].lstrip("*"), "").replace("*", "\\*")
-        return f"    {match[1]} ({kind}): " if kind else match[0]
+        return f"    {match[1]} ({kind}): {symbol}" if kind else match[0]
 
     def link(match: re.Match) -> str:
         cite, name = match.groups()
@@ -181,6 +183,8 @@ def text(doc: str, node: ast.AST, room: str) -> list[str]:
 
     lines = [ENTRY.sub(with_type, line, count=1) for line in doc.splitlines()]
     ready = EXAMPLE.sub(r"\1\n\n::\n\n", ROLE.sub(link, "\n".join(lines)))
+    # Else what stands before the first colon would be taken for a type.
+    ready = ready.replace("\nReturns:\n    ", "\nReturns:\n    : ")
     return GoogleDocstring(ready.splitlines(), NAPOLEON).lines()
 
 
