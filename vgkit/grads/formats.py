@@ -189,8 +189,8 @@ def compare_formats(
 ) -> Comparison:
     """Both signals of every layer in a format, beside float64.
 
-    The arguments are those of `gradients_in`. The float64 gradients are those of the weights as they
-    are, so errors include the rounding of the weights to the format.
+    The arguments are those of `gradients_in`. The float64 gradients are those of the weights as
+    they are, so errors include the rounding of the weights to the format.
 
     Raises:
         ValueError: As for `gradients_in`.
