@@ -30,6 +30,8 @@ $(VENV)/.test: tests/requirements.txt $(VENV)/.book
 	$(PIP) -r tests/requirements.txt
 	@touch $@
 
+# Most of the pages' programs run once or a few times, so XLA had better compile them fast.
+book: export XLA_FLAGS := $(or $(XLA_FLAGS),--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false)
 book: $(VENV)/.book ## Execute and build the book
 	$(BIN)/jupyter-book build . -W --keep-going
 

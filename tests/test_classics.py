@@ -1,0 +1,149 @@
+"""The page of re-measured classics: every row is whole, its verdict asserted and told."""
+
+import ast
+import importlib.resources
+import math
+import re
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from tools import pages
+
+TEXT = (ROOT / "chapters/classics.md").read_text()
+AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js")
+VERDICTS = ("agrees", "agrees in kind", "differs")
+CHAPTERS = "\n".join(path.read_text() for path in (ROOT / "chapters").rglob("*.md"))
+LABELS = set(re.findall(r"^\((.+)\)=$", CHAPTERS, re.MULTILINE))
+SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
+WORKS = {head: body for head, body in SECTIONS.items() if re.match(r".*(\d{4}|tutorial):", head)}
+
+
+def code(text):
+    """Python of the cells of a text, their options left out."""
+    cells = re.findall(r"^```\{code-cell\} ipython3\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return "\n".join(re.sub(r"\A(---\n.*?---\n|:tags:[^\n]*\n)", "", c, flags=re.S) for c in cells)
+
+
+def calls(text, name):
+    """Every call of a function, with the statement around it."""
+    for statement in ast.walk(ast.parse(code(text))):
+        if isinstance(statement, ast.Assert):
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name:
+                    yield statement, node
+
+
+@pytest.fixture
+def functions():
+    """The page's own small functions, taken out of it."""
+    wanted = {"around", "within", "entry", "rate"}
+    kept = [
+        node
+        for node in ast.parse(code(TEXT)).body
+        if isinstance(node, ast.FunctionDef) and node.name in wanted
+    ]
+    assert {node.name for node in kept} == wanted
+    space = {"np": np, "rows": [], "SIGNS": dict.fromkeys(VERDICTS, "+")}
+    exec(compile(ast.Module(kept, []), "classics", "exec"), space)
+    return space
+
+
+def test_the_page_has_its_parts():
+    assert len(TEXT.splitlines()) <= 600 and len(WORKS) >= 10
+    for part in ("(classics)=", "**Predict.**", "summary.update(", "MNIST and FashionMNIST"):
+        assert part in TEXT
+    assert TEXT.count("image: {alt:") == TEXT.count("plt.subplots(") <= 5
+
+
+def test_every_number_in_the_prose_comes_from_a_cell():
+    used = set(re.findall(r"\{eval\}`said\.(\w+)`", TEXT))
+    said = re.findall(r"(\w+)=\(", " ".join(re.findall(r"^say\(.*?\)\n", TEXT, re.M | re.S)))
+    assert used and used == set(said) and len(said) == len(set(said))
+
+
+@pytest.mark.parametrize("head", WORKS)
+def test_a_work_is_cited_measured_judged_and_taught(head):
+    body = WORKS[head]
+    keys = set(re.findall(r"\{cite:[pt]\}`(\w+)`", body))
+    known = set(re.findall(r"@\w+\{(\w+),", (ROOT / "references.bib").read_text()))
+    assert keys and keys <= known
+    links = set(re.findall(r"\{ref\}`([\w-]+)`", body))
+    assert links and links <= LABELS
+    found = list(calls(body, "entry"))
+    assert found
+    for statement, call in found:
+        assert len(call.args) in (6, 7) and not call.keywords
+        # the rule is computed: it could have come out otherwise
+        assert not any(isinstance(rule, ast.Constant) and rule.value for rule in call.args[5:])
+        assert isinstance(statement.test, ast.Compare), "the verdict is asserted"
+    asserted = {
+        node.value
+        for node in ast.walk(ast.parse(code(body)))
+        if isinstance(node, ast.Constant) and node.value in VERDICTS
+    }
+    prose = " ".join(body.split())
+    told = re.findall(r"\*\*(?:Verdict: )?(agrees in kind|agrees|differs)\.?\*\*", prose)
+    assert set(told) == asserted
+
+
+def test_a_verdict_can_come_out_otherwise(functions):
+    entry, rows = functions["entry"], functions["rows"]
+    row = ("work", "setting", "1", "2", 3)
+    assert entry(*row, True) == entry(*row, True, True) == "agrees"
+    assert entry(*row, False, True) == "agrees in kind"
+    assert entry(*row, False) == entry(*row, False, False) == "differs"
+    assert rows[-1] == ("work", "setting", "1", "2", "3", "+ differs")
+
+
+def test_the_interval_holds_the_central_95_percent(functions):
+    values = np.arange(201) / 200
+    assert functions["around"](values, ".3f") == "0.500 [0.025, 0.975]"
+    inside = [functions["within"](number, values) for number in (0.02, 0.03, 0.97, 0.98)]
+    assert inside == [False, True, True, False]
+
+
+def test_the_rate_of_batch_normalisation(functions):
+    rate = functions["rate"]
+    assert math.isclose(rate(1e8), math.pi / (math.pi - 1), rel_tol=1e-6)  # the theorem's limit
+    rates = [rate(size) for size in (8, 16, 64, 256)]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_published_arithmetic():
+    he = 5.9 * 4.2**2 * 2.9**2 * 2.1**4  # the rounded factors that the paper multiplies
+    assert f"{he:.1e}" == "1.7e+04"
+    share = Fraction(sum(math.comb(54, blocks) for blocks in range(5, 18)), 2**54)
+    assert f"{float(share):.2%}" == "0.45%"
+
+
+@pytest.fixture
+def opened(request):
+    if "chapters/classics" not in pages.all_pages():
+        pytest.skip("the page is not in the table of contents")
+    book, open_page = map(request.getfixturevalue, ("book", "open_page"))
+    return lambda **options: open_page((book / "chapters/classics.html").as_uri(), **options)
+
+
+def test_the_summary_is_filled_without_scripts(opened):
+    page = opened(java_script_enabled=False)
+    table = page.locator("table", has_text="Published").first
+    assert table.locator("th").count() == 6
+    rows = [row.locator("td").all_text_contents() for row in table.locator("tbody tr").all()]
+    assert len({row[0] for row in rows}) == len(WORKS)
+    for row in rows:
+        assert len(row) == 6 and all(cell.strip() for cell in row)
+        assert row[-1].strip()[2:] in VERDICTS
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [380, 1400])
+def test_the_page_is_accessible_and_within_the_screen(opened, width, theme):
+    page = opened(theme=theme, viewport={"width": width, "height": 900})
+    assert page.problems == []
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.evaluate(AXE.read_text())
+    results = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert [v["id"] for v in results["violations"] if v["impact"] in ("serious", "critical")] == []
