@@ -57,14 +57,14 @@ def fit(
               g_t = \nabla_\theta \frac{1}{B} \sum_{i \in B_t} L_i(\theta_t)
 
     Each epoch shuffles the training examples and cuts them into batches; what is left over, less
-    than a batch, sits this epoch out. For several seeds at once:
+    than a batch, sits this epoch out. For several seeds at once::
 
         keys = jax.random.split(key, 5)
         start = jax.vmap(lambda key: nets.mlp(key, widths))(keys)
         fit = lambda net, key: train.fit(net, digits, optimiser, 20, 32, key)
         runs = jax.vmap(fit)(start, keys)
 
-    To hold the first three layers at their initial values:
+    To hold the first three layers at their initial values::
 
         optimiser = optax.multi_transform(
             {"train": optax.sgd(0.1), "freeze": optax.set_to_zero()},
