@@ -12,6 +12,19 @@ import urllib.request
 import pytest
 from conftest import ROOT
 
+QUIZ = """---
+jupytext: {text_representation: {extension: .md, format_name: myst}}
+kernelspec: {display_name: Python 3, language: python, name: python3}
+---
+
+```{code-cell} ipython3
+from vgkit import selfcheck
+
+feedback = {"One": "Too few.", "Two": "Two it is.", "Three": "Too many."}
+selfcheck.show("quiz", [selfcheck.choice("How many?", feedback, right="Two")])
+```
+"""
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
@@ -19,6 +32,7 @@ def lab(tmp_path_factory):
     top = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "chapters", top / "course" / "chapters")
     shutil.copy(ROOT / "index.md", top / "course")
+    (top / "course" / "quiz.md").write_text(QUIZ)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -59,42 +73,65 @@ def lab(tmp_path_factory):
     log.close()
 
 
-def test_a_chapter_runs_and_its_slider_is_live(lab, browser):
+@pytest.fixture
+def run(lab, browser):
+    """Opens a notebook of the course and runs all of it; a failed test leaves a picture."""
     page = browser.new_page(viewport={"width": 1300, "height": 1000})
-    try:
-        page.goto(f"{lab}/lab/tree/chapters/chain-rule.md?token=secret")
+
+    def open_and_run(path):
+        page.goto(f"{lab}/lab/tree/{path}?token=secret")
         page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=90_000)
-        idle = (
-            "() => document.querySelector('.jp-NotebookPanel .jp-Notebook-ExecutionIndicator')"
-            "?.dataset.status === 'idle'"
-        )
         # The notebook calls itself idle before it has a kernel, the status bar only after.
         page.get_by_text("| Idle").wait_for(timeout=90_000)
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
-        chart = page.locator(".vg-chart").first
-        chart.wait_for(state="attached", timeout=120_000)
-        page.wait_for_function(idle, timeout=180_000)
-        assert page.locator(".jp-OutputArea-output[data-mime-type*=error]").count() == 0
-        chart.scroll_into_view_if_needed()
-        summary = chart.locator(".vg-summary")
-        before = summary.inner_text()
-        assert "multiply to 0.0027" in before
-        slider = page.locator(".widget-slider .noUi-handle").first
-        slider.focus()
-        page.keyboard.press("ArrowRight")
-        page.wait_for_function(
-            "([element, before]) => element.textContent !== before",
-            arg=[summary.element_handle(), before],
-        )
-        chart.locator("details summary").click()
-        chart.locator(".vg-values tbody tr").last.wait_for()
-        assert chart.locator(".vg-values tbody tr").count() == 5
-        assert "multiply to 6.1e-4" in summary.inner_text()
-    except Exception:
-        shots = ROOT / "_build" / "test-artifacts"
-        shots.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=shots / "lab.png")
-        raise
-    finally:
-        page.close()
+        return page
+
+    yield open_and_run
+    shots = ROOT / "_build" / "test-artifacts"
+    shots.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=shots / "lab.png")
+    page.close()
+
+
+def test_a_chapter_runs_and_its_slider_is_live(run):
+    page = run("chapters/chain-rule.md")
+    chart = page.locator(".vg-chart").first
+    chart.wait_for(state="attached", timeout=120_000)
+    idle = (
+        "() => document.querySelector('.jp-NotebookPanel .jp-Notebook-ExecutionIndicator')"
+        "?.dataset.status === 'idle'"
+    )
+    page.wait_for_function(idle, timeout=180_000)
+    assert page.locator(".jp-OutputArea-output[data-mime-type*=error]").count() == 0
+    assert "{term}" not in page.locator(".jp-Notebook").inner_text()  # they read as links
+    chart.scroll_into_view_if_needed()
+    summary = chart.locator(".vg-summary")
+    before = summary.inner_text()
+    assert "multiply to 0.0027" in before
+    slider = page.locator(".widget-slider .noUi-handle").first
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "([element, before]) => element.textContent !== before",
+        arg=[summary.element_handle(), before],
+    )
+    chart.locator("details summary").click()
+    chart.locator(".vg-values tbody tr").last.wait_for()
+    assert chart.locator(".vg-values tbody tr").count() == 5
+    assert "multiply to 6.1e-4" in summary.inner_text()
+
+
+def test_a_quiz_works_by_keyboard_and_keeps_its_answer(run):
+    page = run("quiz.md")
+    quiz = page.locator(".vg-quiz[data-ready]")
+    quiz.wait_for(timeout=120_000)
+    quiz.locator("input").first.focus()
+    for key in ("Space", "ArrowDown", "Tab", "Enter"):  # with other meanings in JupyterLab
+        page.keyboard.press(key)
+    assert quiz.get_by_role("radio", name="Two").is_checked()
+    assert quiz.locator("[role=status]").text_content() == "✓ Right. Two it is."
+    page = run("quiz.md")
+    quiz.wait_for(timeout=120_000)
+    assert quiz.locator("[role=status]").text_content() == "✓ Right. Two it is."
+    assert quiz.locator(".vg-score p").text_content().startswith("1 of 1 right at the first try")

@@ -26,6 +26,7 @@ ALLOWED = {
     "diagnose": {"grads", "monitor"},
     "plots": set(),
     "explore": set(),
+    "selfcheck": set(),
     "claims": {"activations", "data", "nets", "recurrent", "grads", "theory", "train"},
 }
 ALLOWED["__init__"] = ALLOWED.keys() - {"_check"}
@@ -73,7 +74,7 @@ def lines_of_code(path):
 
 
 def test_the_package_stays_small():
-    rooms = {"diagnose": 1600, "claims": 1500}
+    rooms = {"diagnose": 1600, "claims": 1500, "selfcheck": 250}
     own = {name: {path for path in MODULES if room(path) == name} for name in rooms}
     for name, limit in rooms.items():
         assert sum(map(lines_of_code, own[name])) < limit, name
@@ -120,6 +121,7 @@ REMEDY_HEADS = [
     "## When it does not help",
     "## What it costs",
     "## When to choose it",
+    "## Check yourself",
     "## Exercises",
 ]
 
@@ -137,6 +139,7 @@ def test_chapter_has_its_parts(path):
         assert part in text, part
     if remedy:
         heads = re.findall("^## .*", text, re.M)
+        heads = [head for head in heads if head != "## Check yourself"]
         assert heads[heads[0] == "## A surprise" :] == REMEDY_HEADS
     exercises = re.findall(r"```\{exercise-start\}\n:label: (\S+)", text)
     solutions = re.findall(r"```\{solution-start\} (\S+)\n:class: dropdown", text)
@@ -150,6 +153,19 @@ def test_chapter_has_its_parts(path):
     said = re.findall(r"(\w+)=\(", " ".join(re.findall(r"^say\(.*?\)\n", text, re.M | re.S)))
     assert used and used == set(said), "every number in the prose comes from a cell of the page"
     assert "{glue" not in text
+
+
+LESSONS = [path for path in CHAPTERS if path.parent.name != "solutions"]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_chapter_asks_its_reader(path):
+    text = path.read_text()
+    before, asked, _ = re.split("^## (?:Check yourself|Exercises)$", text, flags=re.M)
+    label = re.search(r"^\((.+)\)=$", before, re.M)[1]
+    assert asked.count(f'selfcheck.show("{label}", [') == 1  # answers are kept under the label
+    kinds = re.findall(r"^    selfcheck\.(\w+)\(", asked, re.M)
+    assert len(kinds) >= 5 and {"choice", "number", "curve"} == set(kinds)
 
 
 def test_every_remedy_that_diagnose_names_has_a_page():

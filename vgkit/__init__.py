@@ -2,7 +2,7 @@
 
 Data flows one way: `nets` makes networks, `train` trains them, `grads` measures them, `diagnose`
 gives a verdict, `plots` and `explore` show what was measured, `claims` measures what is said of it
-all. Parameters are plain pytrees and every gradient is JAX's own.
+all, `selfcheck` asks the reader. Parameters are plain pytrees and every gradient is JAX's own.
 """
 
 from vgkit import (
@@ -16,6 +16,7 @@ from vgkit import (
     nets,
     plots,
     recurrent,
+    selfcheck,
     theory,
     train,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "nets",
     "plots",
     "recurrent",
+    "selfcheck",
     "theory",
     "train",
 ]
