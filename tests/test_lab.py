@@ -104,6 +104,7 @@ def test_a_chapter_runs_and_its_slider_is_live(run):
     )
     page.wait_for_function(idle, timeout=180_000)
     assert page.locator(".jp-OutputArea-output[data-mime-type*=error]").count() == 0
+    assert "{term}" not in page.locator(".jp-Notebook").inner_text()  # they read as links
     chart.scroll_into_view_if_needed()
     summary = chart.locator(".vg-summary")
     before = summary.inner_text()

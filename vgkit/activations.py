@@ -14,7 +14,21 @@ from jaxtyping import Array, Bool, Float, Int
 
 from vgkit import _check
 
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "Function",
+    "by_index",
+    "function",
+    "prelu",
+    "saturated",
+    "saturated_share",
+    "slope",
+    "slope_range",
+]
+
 Function = Callable[[Float[Array, "..."]], Float[Array, "..."]]
+"""An activation: a function of each element of an array."""
 
 
 class Activation(NamedTuple):
@@ -79,6 +93,9 @@ the exact form z * Phi(z) with the error function, not the tanh approximation.
 def function(name: str) -> Function:
     """Return the activation called `name`, ready to be applied to an array.
 
+    Args:
+        name: A key of `ACTIVATIONS`.
+
     Raises:
         ValueError: If there is no such activation.
     """
@@ -89,6 +106,10 @@ def by_index(index: Int[Array, ""] | int, names: Sequence[str] = tuple(ACTIVATIO
     """Return the activation at a position of `names`, where the position may be traced.
 
     One compiled program then serves them all, which is what an explorer needs.
+
+    Args:
+        index: Position of the activation in `names`.
+        names: Keys of `ACTIVATIONS`; all of them if left out.
 
     Raises:
         ValueError: If there is no activation of one of the names.
@@ -116,6 +137,9 @@ def slope(name: str, z: Float[Array, "..."] | float) -> Float[Array, "..."]:
 
 def slope_range(name: str) -> tuple[float, float]:
     """Return the infimum and the supremum of the slope over all real z.
+
+    Args:
+        name: A key of `ACTIVATIONS`.
 
     Raises:
         ValueError: If there is no such activation.

@@ -19,6 +19,8 @@ from jaxtyping import Array, Float, Int
 
 from vgkit import _check
 
+__all__ = ["Record", "Seen", "State", "read", "record"]
+
 
 class Seen(NamedTuple):
     """Stands for one array that is recorded; holds nothing, so that it costs nothing."""

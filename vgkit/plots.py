@@ -4,6 +4,8 @@ import numpy as np
 from jaxtyping import Array, Real
 from matplotlib.axes import Axes
 
+__all__ = ["COLOURS", "layers", "spread"]
+
 COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#8a4f7d")
 """Told apart by readers with any common colour blindness, and in print."""
 

@@ -12,7 +12,13 @@ VERDICTS = ("holds", "holds under conditions", "misleading", "false")
 
 
 class Range(NamedTuple):
-    """A number over seeds; all three are equal where nothing is drawn."""
+    """A number over seeds; all three are equal where nothing is drawn.
+
+    Attributes:
+        median: The median.
+        least: The least.
+        largest: The largest.
+    """
 
     median: float
     least: float
@@ -20,6 +26,7 @@ class Range(NamedTuple):
 
 
 Evidence = dict[str, Range]
+"""What was measured for a claim: numbers by name."""
 
 
 class Claim(NamedTuple):
@@ -51,18 +58,31 @@ class Claim(NamedTuple):
 
 
 def measure(claim: Claim) -> Evidence:
-    """Compute the evidence of a claim, in float64 whatever JAX is set to."""
+    """Compute the evidence of a claim, in float64 whatever JAX is set to.
+
+    Args:
+        claim: One of `ALL`.
+    """
     with jax.enable_x64(True):
         return claim.evidence()
 
 
 def over(values: ArrayLike | float) -> Range:
-    """Median, least and largest of one number for each seed. Infinite and missing ones count."""
+    """Median, least and largest of one number for each seed. Infinite and missing ones count.
+
+    Args:
+        values: One number for each seed, or a single one, of shape ().
+    """
     known = np.asarray(values, float).ravel()
     return Range(float(np.median(known)), float(known.min()), float(known.max()))
 
 
 def say(number: Range, form: str = ".2g") -> str:
-    """A number in words: its median, and its range where that reads differently."""
+    """A number in words: its median, and its range where that reads differently.
+
+    Args:
+        number: A number over seeds.
+        form: Format of its parts, as for `format`.
+    """
     median, least, largest = (format(value, form) for value in number)
     return median if least == largest else f"{median} ({least} to {largest})"

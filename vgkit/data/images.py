@@ -10,10 +10,18 @@ from jaxtyping import Array, Float, Int
 from vgkit import _check
 
 TRAIN_SIZE = 1437
+"""How many of the digits are for training."""
 
 
 class Digits(NamedTuple):
-    """Images as rows, scaled, and their labels, split in the file's order."""
+    """Images as rows, scaled, and their labels, split in the file's order.
+
+    Attributes:
+        x_train: Pixels of the training images, one image in each row.
+        y_train: Their labels, 0 to 9.
+        x_test: Pixels of the test images.
+        y_test: Their labels.
+    """
 
     x_train: Float[Array, "1437 64"]
     y_train: Int[Array, " 1437"]
@@ -47,6 +55,10 @@ def sequences(
     """Images read as sequences, `step` pixels at a time.
 
     Digits of 8 x 8 pixels become 8 steps of a row each or, with `step=1`, 64 steps of one pixel.
+
+    Args:
+        images: One image in each row.
+        step: Pixels that are read at one step.
 
     Raises:
         ValueError: If `step` is no whole number that divides the pixels.

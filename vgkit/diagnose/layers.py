@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jax.ad_checkpoint import checkpoint_name
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from vgkit.diagnose.operations import (
     PRODUCTS,
@@ -29,7 +29,7 @@ from vgkit.diagnose.program import Known, Program, Step, split_scan
 TAP = "vgkit:"
 
 
-def tap(z: Array, name: str) -> Array:
+def tap(z: Float[Array, "examples ..."], name: str) -> Float[Array, "examples ..."]:
     """Mark a value as a layer for `diagnose`; everywhere else this is the identity.
 
     For what `diagnose` can't see by itself: a layer that is no product of data and parameters.

@@ -7,6 +7,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
+__all__ = ["FORMAT_LINES", "chart", "series", "signals", "time_steps", "training"]
+
 FORMAT_LINES = [
     {
         "value": float(jnp.finfo(jnp.float16).smallest_subnormal),

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+__all__ = ["Packed", "pack", "sweep", "unpack"]
+
 STEP = 0.0018
 FINE_STEP = STEP / 20
 SMALL = 5_000
@@ -27,6 +29,7 @@ MISSING = "~"
 _NOT_FINITE = ("inf", "-inf")
 
 Packed = dict[str, Any]
+"""What `pack` returns: a dict that JSON can hold."""
 
 
 def sweep(
@@ -96,7 +99,11 @@ def pack(array: Float[np.ndarray, "*settings points"], names: Sequence[str]) -> 
 
 
 def unpack(packed: Packed) -> Float[np.ndarray, "rows points"]:
-    """Read the text of `pack` back, one row for each combination of the axes kept."""
+    """Read the text of `pack` back, one row for each combination of the axes kept.
+
+    Args:
+        packed: What `pack` returned.
+    """
     points, low = packed["points"], packed["lo"]
     tokens = re.findall(r"!(.*?)!|(.)", packed["text"])
     values = np.empty((len(tokens) // points, points))

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+__all__ = ["number", "sentence"]
+
 _COMPARE = {
     "<": operator.lt,
     "<=": operator.le,
@@ -16,7 +18,11 @@ _COMPARE = {
 
 
 def number(value: float | None) -> str:
-    """Write a number for reading: three figures, or one decimal and a power of ten."""
+    """Write a number for reading: three figures, or one decimal and a power of ten.
+
+    Args:
+        value: The number; None stands for one that does not exist.
+    """
     if value is None:
         return "\N{EN DASH}"
     if not math.isfinite(value):

@@ -19,6 +19,7 @@ from vgkit.grads.formats import (
     gradients_in,
 )
 from vgkit.grads.jacobians import jacobians, product_spectrum, singular_values
+from vgkit.grads.losses import LOSSES, Loss, cross_entropy, mean_squared_error
 from vgkit.grads.profiles import (
     SKIPS,
     Profile,
@@ -29,17 +30,13 @@ from vgkit.grads.profiles import (
     remedy_profiles,
 )
 from vgkit.grads.signals import (
-    LOSSES,
     NORMS,
-    Loss,
     correlation,
-    cross_entropy,
     decades_per_layer,
     end_to_end_ratio,
     error_signals,
     input_gradients,
     l2,
-    mean_squared_error,
     norms,
     rms,
     weight_gradients,

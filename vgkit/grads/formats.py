@@ -92,6 +92,9 @@ class Comparison(NamedTuple):
 def format_limits(format: str) -> Limits:
     """What a format can hold, as `jnp.finfo` has it.
 
+    Args:
+        format: A key of `FORMATS`.
+
     Raises:
         ValueError: If there is no such format.
     """
@@ -152,6 +155,10 @@ def gradients_in(
 def entries(narrow: Float[Array, "..."], exact: Float[Array, "..."]) -> Entries:
     """Compare one gradient with the same gradient in float64.
 
+    Args:
+        narrow: Gradients computed in the format, as float64 numbers.
+        exact: The same gradients computed in float64.
+
     Raises:
         ValueError: If the shapes differ.
     """
@@ -180,10 +187,10 @@ def compare_formats(
     skip: bool = False,
     loss_scale: float = 1.0,
 ) -> Comparison:
-    """Both signals of every layer in a format, beside float64; arguments as for `gradients_in`.
+    """Both signals of every layer in a format, beside float64.
 
-    The float64 gradients are those of the weights as they are, so errors include the rounding of
-    the weights to the format.
+    The arguments are those of `gradients_in`. The float64 gradients are those of the weights as
+    they are, so errors include the rounding of the weights to the format.
 
     Raises:
         ValueError: As for `gradients_in`.
@@ -213,13 +220,10 @@ def format_profile(
     skip: bool | Array = False,
     loss_scale: float | Float[Array, ""] = 1.0,
 ) -> Comparison:
-    """What `compare_formats` finds in the hidden layers of the net cut off at `depth`.
+    """What `compare_formats` finds in each hidden layer of the net cut off at `depth`; else NaN.
 
-    `format` may also be a position in `FORMATS`. It, `depth`, `skip`, `loss_scale` and the choice
-    of `phi` may be traced, so that one compilation serves all.
-
-    Returns:
-        One number for each stacked hidden layer; NaN beyond the depth.
+    The arguments are those of `profile` and `gradients_in`. But `format` may be a position in
+    `FORMATS`, and it, `depth`, `skip`, `loss_scale` and the choice of `phi` may be traced.
 
     Raises:
         ValueError: As for `gradients_in`.

@@ -17,6 +17,12 @@ def jacobians(
     .. math:: J_\ell = \frac{\partial h_\ell}{\partial h_{\ell-1}}
               = \mathrm{diag}(\phi'(z_\ell))\, W_\ell \ (+\, I \text{ with a skip})
 
+    Args:
+        net: Dense layers, input side first.
+        x: One example.
+        activation: Name of the hidden layers' activation.
+        skip: Whether hidden layers have identity skip connections.
+
     Returns:
         One matrix for each hidden layer, input side first. The gradient with respect to h_(l-1) is
         J_l transposed times that with respect to h_l.
@@ -38,7 +44,11 @@ def jacobians(
 def singular_values(
     matrices: Sequence[Float[Array, "_fan_out _fan_in"]] | Float[Array, "_stack _fan_out _fan_in"],
 ) -> list[Float[Array, " _rank"]]:
-    """Singular values of every matrix, largest first."""
+    """Singular values of every matrix, largest first.
+
+    Args:
+        matrices: A list of matrices, or one array with the matrices on its leading axis.
+    """
     return [jnp.linalg.svd(matrix, compute_uv=False) for matrix in matrices]
 
 
@@ -51,6 +61,9 @@ def product_spectrum(
 
     The largest is the most that a signal's norm can change on its way through all the layers.
     Values below the largest times the format's precision (2e-16 in float64) are rounding noise.
+
+    Args:
+        jacobians: Matrices, input side first, such as what `jacobians` returns.
 
     Raises:
         ValueError: If there is no matrix, or neighbours do not fit together.

@@ -49,6 +49,15 @@ def profile(
     depth)`, from one backward pass. `depth`, the choice of `phi`, and `skip`, `branch` and `order`
     (see `nets.stack_trace`) may be traced, so that one compilation serves all.
 
+    Args:
+        stacked: The network, see `nets.stack`.
+        x: Batch of examples.
+        y: Targets: labels for "cross_entropy", outputs for "mean_squared_error".
+        loss: A key of `LOSSES`, or any function (output, target) -> scalar of one example.
+        phi: Activation of the hidden layers.
+        depth: How many of the hidden layers are used.
+        **form: `skip`, `branch`, `order` and `statistics`, see `nets.stack_trace`.
+
     Raises:
         ValueError: As for `weight_gradients`.
     """
@@ -115,7 +124,10 @@ def error_bound(
 
 
 def profiles(
-    networks: Sequence[nets.MLP], x: Float[Array, "batch width"], y: Array, loss: str | Loss
+    networks: Sequence[nets.MLP],
+    x: Float[Array, "batch width"],
+    y: Shaped[Array, "batch ..."],
+    loss: str | Loss,
 ) -> Callable[..., dict[str, Array]]:
     """A function of numbers that profiles any of several networks, for an explorer.
 
@@ -167,7 +179,7 @@ class Skip(NamedTuple):
 
     Attributes:
         skip: Whether there are any.
-        branch: Factor on the branches of a net of a given depth.
+        branch: Factor on the branches of a net of a given depth, both single numbers.
         order: A key of `nets.ORDERS`.
     """
 
@@ -191,7 +203,7 @@ SKIPS: dict[str, Skip] = {
 def remedy_profiles(
     networks: Sequence[nets.MLP],
     x: Float[Array, "batch width"],
-    y: Array,
+    y: Shaped[Array, "batch ..."],
     loss: str | Loss,
     names: Sequence[str] = tuple(activations.ACTIVATIONS),
     skips: Sequence[str] = tuple(SKIPS),

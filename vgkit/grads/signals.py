@@ -1,40 +1,14 @@
 """Weight gradients and error signals of every layer, and numbers that sum them up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from vgkit import _check, nets
-
-Loss = Callable[[Float[Array, " outputs"], Array], Float[Array, ""]]
-
-
-def mean_squared_error(
-    output: Float[Array, " outputs"], target: Float[Array, " outputs"]
-) -> Float[Array, ""]:
-    r"""Loss of one example.
-
-    .. math:: L = \frac{1}{n} \sum_{k=1}^{n} (\hat y_k - y_k)^2
-    """
-    return jnp.mean(optax.losses.squared_error(output, target))
-
-
-def cross_entropy(output: Float[Array, " outputs"], label: Int[Array, ""]) -> Float[Array, ""]:
-    r"""Loss of one example, where the outputs are logits.
-
-    .. math:: L = -\log \mathrm{softmax}(\hat y)_{\text{label}} \quad \text{(in nats)}
-    """
-    return optax.losses.softmax_cross_entropy_with_integer_labels(output, label)
-
-
-LOSSES: dict[str, Loss] = {
-    "mean_squared_error": mean_squared_error,
-    "cross_entropy": cross_entropy,
-}
+from vgkit.grads.losses import LOSSES, Loss
 
 
 def prepare(
@@ -161,8 +135,8 @@ def input_gradients(
 
     .. math:: g_i = \frac{\partial L_i}{\partial x_i}
 
-    The arguments and the errors are those of `error_signals`. The loss `lambda output, v: output @
-    v` reads the output along a direction v.
+    The arguments are those of `error_signals`, and so are the errors. The loss
+    `lambda output, v: output @ v` reads the output along a direction v.
     """
     x, y, loss = prepare_net(net, x, y, loss)
 
@@ -205,6 +179,9 @@ def rms(array: Float[Array, "..."]) -> Float[Array, ""]:
     r"""Root mean square of all elements, the size of a typical one.
 
     .. math:: \sqrt{\frac{1}{n} \sum_k a_k^2}
+
+    Args:
+        array: Any shape.
     """
     scale = _scale(array)
     return scale * jnp.sqrt(jnp.mean(jnp.square(array / scale)))
@@ -214,6 +191,9 @@ def l2(array: Float[Array, "..."]) -> Float[Array, ""]:
     r"""Euclidean norm of all elements taken as one vector.
 
     .. math:: \sqrt{\sum_k a_k^2}
+
+    Args:
+        array: Any shape.
     """
     scale = _scale(array)
     return scale * jnp.sqrt(jnp.sum(jnp.square(array / scale)))
@@ -226,6 +206,7 @@ def _scale(array: Float[Array, "..."]) -> Float[Array, ""]:
 
 
 NORMS = {"rms": rms, "l2": l2}
+"""Sizes of an array by name."""
 
 
 def norms(arrays: Sequence[Float[Array, "..."]], kind: str = "rms") -> Float[Array, " layers"]:
@@ -246,6 +227,10 @@ def norms(arrays: Sequence[Float[Array, "..."]], kind: str = "rms") -> Float[Arr
 
 def weight_norms(gradients: nets.Net, kind: str = "rms") -> Float[Array, " layers"]:
     """Size of every layer's weight gradient, biases left out.
+
+    Args:
+        gradients: What `weight_gradients` returns.
+        kind: A key of `NORMS`.
 
     Raises:
         ValueError: As for `norms`.

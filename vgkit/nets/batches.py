@@ -23,9 +23,18 @@ def forward_batch(
 ) -> Float[Array, "batch outputs"]:
     """Outputs of the network for a batch.
 
-    A batch normalisation takes the statistics of this batch, unless `statistics` are given. The
-    other arguments are those of `trace`; `probes` have one row for each example, and are for
-    networks that are not stacked.
+    A batch normalisation takes the statistics of this batch, unless `statistics` are given.
+
+    Args:
+        net: Layers, input side first, or stacked.
+        x: Batch of examples.
+        activation: Name of the hidden layers' activation.
+        probes: Added to the pre-activations of a network that is not stacked, one row for each
+            example; see `probes`.
+        **form: What else `trace` takes.
+
+    Raises:
+        ValueError: As for `trace`.
     """
 
     def one(x: Array, probes: Any) -> Array:
@@ -44,6 +53,12 @@ def batch_statistics(
 
     Over all training examples they are the statistics for inference. Gathered batch by batch while
     a net trains, with `moving_average`, they are the running statistics that serve the same end.
+
+    Args:
+        net: Layers, input side first, or stacked.
+        x: Batch of examples.
+        activation: Name of the hidden layers' activation.
+        **form: What else `trace` takes.
 
     Returns:
         One for each hidden layer, None where there is no batch normalisation; for a `Stack`, one

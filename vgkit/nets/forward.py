@@ -29,10 +29,10 @@ class Trace(NamedTuple):
         statistics: What a batch normalisation took for mean and variance, else None.
     """
 
-    z: Array
-    a: Array
-    h: Array
-    u: Array
+    z: Float[Array, "..."]
+    a: Float[Array, "..."]
+    h: Float[Array, "..."]
+    u: Float[Array, "..."]
     statistics: Statistics | None
 
 
@@ -200,7 +200,10 @@ def pre_activations(
 def forward(
     net: Net, x: Float[Array, " inputs"], activation: str = "tanh", **form: Any
 ) -> Float[Array, " outputs"]:
-    """Output of the network for one example: the last of its `pre_activations`, see there."""
+    """Output of the network for one example, the last of its pre-activations.
+
+    The arguments are those of `pre_activations`.
+    """
     return trace(net, x, activation, **form)[1]
 
 
@@ -209,6 +212,9 @@ def probes(net: Net) -> list[Float[Array, "..."]]:
 
     `trace` adds them to the pre-activations. The gradient of a loss with respect to a probe is that
     layer's error signal, delta_l = dL/dz_l.
+
+    Args:
+        net: Layers, input side first.
     """
 
     def zeros(layer: Layer | Conv) -> Array:
@@ -229,5 +235,11 @@ def dense(
     .. math:: h_\ell = \phi(W_\ell h_{\ell-1} + b_\ell) + s\, h_{\ell-1}, \quad s \in \{0, 1\}
 
     Only a layer with fan_in = fan_out can have a skip connection; any other goes without.
+
+    Args:
+        layer: Weights and biases.
+        h: What the layer before hands on.
+        phi: The activation.
+        skip: s. Whether the layer has a skip connection.
     """
     return hidden_layer(layer, (h, h), phi, skip=skip).h

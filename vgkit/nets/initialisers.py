@@ -6,6 +6,7 @@ import jax
 from jaxtyping import Array, Float
 
 Initialiser = Callable[..., Float[Array, "fan_out fan_in"]]
+"""A function (key, shape, dtype) -> weights."""
 _FANS = {"in_axis": -1, "out_axis": -2}
 INITIALISERS: dict[str, Initialiser] = {
     "lecun_normal": jax.nn.initializers.lecun_normal(**_FANS),

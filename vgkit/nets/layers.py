@@ -30,7 +30,12 @@ class Layer(NamedTuple):
 class Conv(NamedTuple):
     """A convolutional layer: stride 1, zeros around the image, which keeps its size.
 
-    The attributes are those of `Layer`.
+    Attributes:
+        w: Kernels.
+        b: Biases, one for each channel.
+        norm: Normalisation, or None.
+        gate: Learnt factor on the branch of a layer with a skip connection, or None for 1.
+        alpha: Learnt negative slope of a PReLU, or None.
     """
 
     w: Float[Array, "*stack channels_out channels_in rows columns"]
@@ -41,7 +46,9 @@ class Conv(NamedTuple):
 
 
 MLP = list[Layer]
+"""A multilayer perceptron: its layers, input side first."""
 Net = list[Layer | Conv]
+"""A network: its layers, input side first."""
 
 
 def linear(layer: Layer | Conv, h: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -84,7 +91,11 @@ def image_side(net: Net) -> int:
 
 
 def input_size(net: Net) -> int:
-    """Number of values in one example."""
+    """Number of values in one example.
+
+    Args:
+        net: Layers, input side first.
+    """
     if isinstance(net[0], Layer):
         return net[0].w.shape[-1]
     return net[0].w.shape[1] * image_side(net) ** 2

@@ -21,6 +21,10 @@ class BatchNorm(NamedTuple):
     and, in a convolutional layer, the positions. At inference they are fixed numbers, `Statistics`
     of the training data, so that an example's output does not depend on its company.
 
+    Attributes:
+        scale: gamma, learnt.
+        shift: beta, learnt.
+
     Source:
         {cite}`ioffe2015`.
     """
@@ -35,6 +39,10 @@ class LayerNorm(NamedTuple):
     The equation is that of `BatchNorm`. In a convolutional layer mean and variance are taken over
     channels and positions, while scale and shift belong to a channel (PyTorch: one group).
 
+    Attributes:
+        scale: gamma, learnt.
+        shift: beta, learnt.
+
     Source:
         {cite}`ba2016`.
     """
@@ -46,8 +54,11 @@ class LayerNorm(NamedTuple):
 class ChosenNorm(NamedTuple):
     """A normalisation whose kind is data, so that one compiled program serves all kinds.
 
-    `kind` is a position in `NORMALISATIONS`. It is a whole number: differentiate with respect to
-    the other leaves only.
+    Attributes:
+        kind: Position in `NORMALISATIONS`. It is a whole number: differentiate with respect to the
+            other leaves only.
+        scale: gamma, learnt.
+        shift: beta, learnt.
     """
 
     kind: Int[Array, "*stack"]
@@ -57,12 +68,15 @@ class ChosenNorm(NamedTuple):
 
 Norm = BatchNorm | LayerNorm | ChosenNorm
 NORMALISATIONS: dict[str, type | None] = {"none": None, "batch": BatchNorm, "layer": LayerNorm}
+"""Kinds of normalisation by name."""
 
 
 class Statistics(NamedTuple):
     """Mean and variance of what a batch normalisation is given, for each unit or channel.
 
-    The variance is the unbiased estimate, with n - 1 in the denominator.
+    Attributes:
+        mean: The mean.
+        var: The unbiased estimate of the variance, with n - 1 in the denominator.
     """
 
     mean: Float[Array, " units"]

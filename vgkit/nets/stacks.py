@@ -28,6 +28,9 @@ class Stack(NamedTuple):
 def stack(net: MLP) -> Stack:
     """Stack the hidden layers of a network, so that one `lax.scan` runs through them.
 
+    Args:
+        net: Dense layers, input side first.
+
     Raises:
         ValueError: If there is no hidden layer, or the hidden layers are not square and of one
             width (the input included).
@@ -54,6 +57,14 @@ def mlp_stack(
 
     The numbers are those of `stack(mlp(key, (width,) * (depth + 1) + (outputs,), init))`.
 
+    Args:
+        key: Source of all randomness, split once for each layer.
+        depth: Number of hidden layers.
+        width: Units of the input and of every hidden layer.
+        outputs: Units of the output layer.
+        init: Initialiser of the weights, see `initialiser`.
+        std: Standard deviation, for `init="normal"`.
+
     Raises:
         ValueError: If `depth`, `width` or `outputs` is below 1, or the initialiser is unknown.
     """
@@ -70,6 +81,10 @@ def mlp_stack(
 
 def unstack(stacked: Stack, depth: int) -> MLP:
     """The ordinary network of the first `depth` hidden layers of a stack and its output layer.
+
+    Args:
+        stacked: The layers.
+        depth: How many of the hidden layers to take, from the input side.
 
     Raises:
         ValueError: If `depth` is below 1 or above the number of stacked layers.

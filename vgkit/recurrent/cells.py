@@ -13,6 +13,11 @@ class RNN(NamedTuple):
     r"""Vanilla recurrent cell.
 
     .. math:: h_t = \phi(W_{in} x_t + W_{rec} h_{t-1} + b)
+
+    Attributes:
+        w_in: Weights on the input.
+        w_rec: Weights on the state of the step before.
+        b: Biases.
     """
 
     w_in: Float[Array, "*stack hidden inputs"]
@@ -29,7 +34,10 @@ class LSTM(NamedTuple):
         c_t &= \sigma(f) \odot c_{t-1} + \sigma(i) \odot \phi(g) \\
         h_t &= \sigma(o) \odot \phi(c_t)
 
-    PyTorch has two biases per gate, of which only the sum matters: `b` is that sum.
+    Attributes:
+        w_in: Weights of every gate on the input.
+        w_rec: Weights of every gate on the state of the step before.
+        b: Biases of every gate. PyTorch has two, of which only the sum matters: this is that sum.
 
     Source:
         {cite}`hochreiter1997`; the forget gate is {cite}`gers2000`.
@@ -53,6 +61,12 @@ class GRU(NamedTuple):
     The reset gate acts after the recurrent product, which is why the new gate has a bias of its
     own there, `b_rec`; and an update gate of 1 keeps the old state. {cite:t}`cho2014` has the reset
     gate before the product.
+
+    Attributes:
+        w_in: Weights of every gate on the input.
+        w_rec: Weights of every gate on the state of the step before.
+        b: Biases of every gate.
+        b_rec: The bias that the reset gate acts on.
     """
 
     w_in: Float[Array, "*stack 3 hidden inputs"]
@@ -62,6 +76,7 @@ class GRU(NamedTuple):
 
 
 Cell = RNN | LSTM | GRU
+"""Any cell."""
 GATES: dict[type, tuple[int, ...]] = {RNN: (), LSTM: (4,), GRU: (3,)}
 """The leading axis of a cell's arrays."""
 
@@ -148,13 +163,22 @@ def step(
 
 
 def zero_state(cell: Cell) -> State:
-    """The usual state to start from."""
+    """The usual state to start from.
+
+    Args:
+        cell: The cell whose state it is.
+    """
     h = jnp.zeros(cell.w_rec.shape[-1], cell.w_rec.dtype)
     return State(h, h if isinstance(cell, LSTM) else None)
 
 
 def probes(cell: Cell, steps: int) -> State:
-    """Zeros of the shape of every state from step 0 to step `steps`; see `run`."""
+    """Zeros of the shape of every state from step 0 to step `steps`; see `run`.
+
+    Args:
+        cell: The cell whose states they are for.
+        steps: Number of steps after the start.
+    """
     return jax.tree.map(
         lambda zero: jnp.zeros((steps + 1, *zero.shape), zero.dtype), zero_state(cell)
     )

@@ -15,12 +15,19 @@ def spectral_radius(w: Float[Array, "hidden hidden"]) -> Float[Array, ""]:
     r"""Largest absolute value of an eigenvalue.
 
     .. math:: \rho(W) = \max_k |\lambda_k|
+
+    Args:
+        w: A square matrix.
     """
     return jnp.max(jnp.abs(jnp.linalg.eigvals(w)))
 
 
 def with_spectral_radius(w: ArrayLike, radius: float | Array) -> Float[Array, "hidden hidden"]:
     """Scale a matrix to a spectral radius.
+
+    Args:
+        w: A square matrix of shape (hidden, hidden).
+        radius: The spectral radius to give it.
 
     Raises:
         ValueError: If `w` is not a square matrix of finite numbers, `radius` is not positive and

@@ -14,6 +14,10 @@ class Readout(NamedTuple):
     r"""A linear layer on the hidden state.
 
     .. math:: y_t = W h_t + b
+
+    Attributes:
+        w: Weights on the hidden state.
+        b: Biases.
     """
 
     w: Float[Array, "*stack outputs hidden"]
@@ -21,7 +25,12 @@ class Readout(NamedTuple):
 
 
 class Network(NamedTuple):
-    """A cell and the readout of its states."""
+    """A cell and the readout of its states.
+
+    Attributes:
+        cell: Parameters of the cell.
+        readout: What turns each state into an output.
+    """
 
     cell: Cell
     readout: Readout
@@ -29,6 +38,11 @@ class Network(NamedTuple):
 
 def network(key: Array, cell: Cell, outputs: int) -> Network:
     """Give a cell a readout: weights of variance 1 / hidden, biases zero.
+
+    Args:
+        key: Source of all randomness.
+        cell: Parameters of the cell.
+        outputs: Units of the readout.
 
     Raises:
         ValueError: If `outputs` is below 1.
@@ -45,6 +59,11 @@ def outputs(
     activation: str | activations.Function = "tanh",
 ) -> Float[Array, "time outputs"]:
     """Outputs after each input of one sequence; the last row is the answer to the whole of it.
+
+    Args:
+        network: Cell and readout.
+        x: One sequence.
+        activation: As for `step`.
 
     Raises:
         ValueError: As for `run`.

@@ -1,13 +1,15 @@
 """Questions that readers check themselves by, in the page alone: no kernel, no network.
 
-quiz = [
-    selfcheck.choice("Which layer starves?", {"The first.": "Yes: ...", "The last.": "No: ..."},
-                     right="The first."),
-    selfcheck.number("Which share is left?", share, right="...", small="...", large="..."),
-    selfcheck.curve("Which is the sigmoid's?", layers, {"A": tanh, "B": sigmoid},
-                    {"A": "...", "B": "..."}, right="B", log=True),
-]
-selfcheck.show("depth", quiz)
+    quiz = [
+        selfcheck.choice("Which layer starves?", {"The first.": "Yes: ...", "The last.": "No: ..."},
+                         right="The first."),
+        selfcheck.number("Which share is left?", share, right="...", small="...", large="..."),
+        selfcheck.curve("Which is the sigmoid's?", layers, {"A": tanh, "B": sigmoid},
+                        {"A": "...", "B": "..."}, right="B", log=True),
+    ]
+    selfcheck.show("depth", quiz)
+
+The last line, last in a cell, shows the questions.
 """
 
 from vgkit.selfcheck.page import Quiz, show

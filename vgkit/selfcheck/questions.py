@@ -11,7 +11,13 @@ from vgkit.selfcheck import picture
 
 
 class Span(NamedTuple):
-    """The numbers that count as right, and the exact one."""
+    """The numbers that count as right.
+
+    Attributes:
+        low: Least of them.
+        value: The exact one.
+        high: Largest of them.
+    """
 
     low: float
     value: float

@@ -30,7 +30,12 @@ class DepthScales(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """A point of the edge of chaos: the gain of the weights, and the length that it keeps."""
+    """A point of the edge of chaos.
+
+    Attributes:
+        sigma_w: Gain of the weights: standard deviation of a weight, times the root of fan_in.
+        length: q*, the length that it keeps.
+    """
 
     sigma_w: float
     length: float
@@ -100,6 +105,12 @@ def depth_scales(
 
     .. math:: \xi_q = \frac{1}{|\ln V'(q^*)|}, \quad \xi_\nabla = \frac{1}{|\ln \chi_1(q^*)|}
 
+    Args:
+        activation: Name of the activation, or the function itself.
+        sigma_w: Standard deviation of a weight, times the root of fan_in.
+        sigma_b: Standard deviation of a bias.
+        start: Length that the search for the fixed point starts from.
+
     Raises:
         ValueError: As for `fixed_point`.
 
@@ -122,6 +133,10 @@ def edge_of_chaos(activation: str, sigma_b: float = 0.0) -> Edge:
     there, of which 1 is returned. Tanh, ELU, SELU and sigmoid have one for every sigma_b, the
     sigmoid beyond sigma_w = 10. GELU and SiLU have one for large sigma_b only: for small ones the
     length at which chi_1 is 1 is unstable. Softplus has none.
+
+    Args:
+        activation: Name of the activation.
+        sigma_b: Standard deviation of a bias.
 
     Raises:
         ValueError: If there is no such gain; or as for `length_map`.

@@ -33,7 +33,7 @@ def gaussian_mean(f: Callable[[Array], Array], length: Number = 1.0) -> Float[Ar
     makes twice the mean squared slope of ReLU, which is 1, about 0.82.
 
     Args:
-        f: Applied to an array of pre-activations, element by element.
+        f: Applied to an array of pre-activations, of any shape, element by element.
         length: q, the variance.
     """
     return jnp.sum(_WEIGHTS * f(jnp.sqrt(length) * _NODES))

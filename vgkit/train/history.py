@@ -17,7 +17,14 @@ PRE_ACTIVATION_EDGES = np.linspace(-10, 10, 41)
 
 
 class Data(NamedTuple):
-    """Examples to train on and examples to test with; any such four arrays will do."""
+    """Examples to train on and examples to test with; any such four arrays will do.
+
+    Attributes:
+        x_train: Examples to train on, one in each row.
+        y_train: Their targets, of shape (examples, ...).
+        x_test: Examples to test with.
+        y_test: Their targets, of shape (tests, ...).
+    """
 
     x_train: Float[Array, "examples inputs"]
     y_train: Array
@@ -76,6 +83,9 @@ def signal_histogram(
 ) -> Int[Array, "{len(layers)} 51"]:
     """Count the entries of every layer's signal by the power of ten of their absolute value.
 
+    Args:
+        layers: Error signals or weight gradients, one array for each layer.
+
     Returns:
         For each layer: how many are exactly 0, how many are smaller than all of `SIGNAL_DECADES`,
         how many lie from each of these edges to the next, and how many are beyond the last or not
@@ -95,6 +105,9 @@ def pre_activation_histogram(
     """Count every layer's pre-activations between `PRE_ACTIVATION_EDGES`, and beyond them.
 
     What is not a number is counted in the last bin.
+
+    Args:
+        layers: Pre-activations, one array for each layer.
     """
     return _count(layers, lambda z: _bin(z, PRE_ACTIVATION_EDGES), len(PRE_ACTIVATION_EDGES) + 1)
 

@@ -18,7 +18,13 @@ Progress = Callable[[int, int], None]
 
 
 class Run(NamedTuple):
-    """A trained network, how it got there, and the optimiser's last state."""
+    """What `fit` returns.
+
+    Attributes:
+        net: The trained network, of the same shapes as before.
+        history: How it got there.
+        state: The optimiser's last state.
+    """
 
     net: nets.Net
     history: History
@@ -51,14 +57,14 @@ def fit(
               g_t = \nabla_\theta \frac{1}{B} \sum_{i \in B_t} L_i(\theta_t)
 
     Each epoch shuffles the training examples and cuts them into batches; what is left over, less
-    than a batch, sits this epoch out. For several seeds at once:
+    than a batch, sits this epoch out. For several seeds at once::
 
         keys = jax.random.split(key, 5)
         start = jax.vmap(lambda key: nets.mlp(key, widths))(keys)
         fit = lambda net, key: train.fit(net, digits, optimiser, 20, 32, key)
         runs = jax.vmap(fit)(start, keys)
 
-    To hold the first three layers at their initial values:
+    To hold the first three layers at their initial values::
 
         optimiser = optax.multi_transform(
             {"train": optax.sgd(0.1), "freeze": optax.set_to_zero()},
@@ -161,6 +167,11 @@ def _run(
 
 
 def show_progress(step: int, steps: int) -> None:
-    """Show how far a run has got, on one line of text that is written over."""
+    """Show how far a run has got, on one line of text that is written over.
+
+    Args:
+        step: Steps taken so far.
+        steps: Steps in all.
+    """
     end = "\n" if step == steps else ""
     print(f"\rstep {step} of {steps} ({step / steps:.0%})", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,150 @@
+"""The map of pages and the routes through them, from what each page says of itself.
+
+A page says "**Before:** {ref}`depth` (necessary). **Time:** 40 minutes." In the text, containers of
+the class vg-map and vg-route mark where the map and the sums of minutes go. JupyterLab shows what
+the containers hold.
+"""
+
+import re
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).parent.parent
+HEAD = re.compile(
+    r"\((?P<label>[\w-]+)\)=\n# (?P<title>.*?)\n.*?"
+    r"\*\*Before:\*\* (?P<before>.*?)\s\*\*Time:\*\* (?P<minutes>\d+) minutes",
+    re.DOTALL,
+)
+NEED = re.compile(r"([^()]*)\((?:both )?(necessary|helpful)\)")
+ROW, MARGIN = 30, 200
+
+
+class Page(NamedTuple):
+    """What a lesson says of itself; needs and helps are labels of other pages."""
+
+    name: str
+    label: str
+    title: str
+    minutes: int
+    needs: tuple[str, ...]
+    helps: tuple[str, ...]
+
+
+def lesson(name: str, text: str) -> Page | None:
+    """The page of this text, or None where it is no lesson."""
+    head = HEAD.search(text)
+    if not head:
+        return None
+    found: dict[str, list[str]] = {"necessary": [], "helpful": []}
+    for names, kind in NEED.findall(head["before"]):
+        found[kind] += re.findall(r"\{ref\}`([\w-]+)`", names)
+    title = re.split("[:,]", head["title"])[0]
+    minutes = int(head["minutes"])
+    return Page(name, head["label"], title, minutes, *map(tuple, found.values()))
+
+
+def lessons() -> dict[str, Page]:
+    """All lessons by label, in the order of the book."""
+    names = re.findall(r"file: (\S+)", (ROOT / "_toc.yml").read_text("utf-8"))
+    pages = (lesson(name, (ROOT / f"{name}.md").read_text("utf-8")) for name in names)
+    return {page.label: page for page in pages if page}
+
+
+def before(pages: dict[str, Page], label: str) -> set[str]:
+    """All pages that a page needs, directly or through another."""
+    needs = pages[label].needs
+    return {*needs, *(name for need in needs for name in before(pages, need))}
+
+
+def lines(pages: dict[str, Page]) -> list[tuple[str, str, str]]:
+    """Pairs of pages to join, and how. What follows from other lines is left out."""
+    found = []
+    for label, page in pages.items():
+        through = {name for need in page.needs for name in before(pages, need)}
+        found += [(name, label, "needs") for name in page.needs if name not in through]
+        known = before(pages, label)
+        found += [(name, label, "helps") for name in page.helps if name not in known]
+    return found
+
+
+def arc(start: int, end: int, kind: str, rows: int) -> str:
+    """A line in the margin from one row down to another."""
+    y, to, right = ROW * (start + 0.5) + 4, ROW * (end + 0.5) - 4, MARGIN - 8
+    x = right - 1.3 * right * ((end - start) / rows) ** 0.6
+    return (
+        f'<path class="vg-{kind} p{start} p{end}" d="M{right},{y:g} '
+        f'C{x:.0f},{y:g} {x:.0f},{to:g} {right},{to:g}" marker-end="url(#vg-tip)"/>'
+    )
+
+
+def drawn(pages: dict[str, Page], address: dict[str, str]) -> str:
+    """HTML of the map: all pages in order, arcs beside them, and the same as a table."""
+    row = {label: number for number, label in enumerate(pages)}
+    arcs = [arc(row[a], row[b], kind, len(row)) for a, b, kind in lines(pages)]
+    items, body, rules = [], [], []
+    for label, page in pages.items():
+        link = f'<a href="{address[label]}">{escape(page.title)}</a>'
+        inner = ' class="vg-inner"' if page.name.count("/") > 1 else ""
+        items.append(f"<li{inner}>{link} <span>{page.minutes} min</span></li>")
+        needs, helped = (
+            ", ".join(pages[name].title for name in names) or "–"
+            for names in (page.needs, page.helps)
+        )
+        cells = f"<td>{escape(needs)}</td><td>{escape(helped)}</td><td>{page.minutes}</td>"
+        body.append(f'<tr><th scope="row">{link}</th>{cells}</tr>')
+        rules.append(
+            f".vg-map:has(li:nth-child({row[label] + 1}):is(:hover, :focus-within)) .p{row[label]}"
+        )
+    heads = "".join(
+        f'<th scope="col">{name}</th>' for name in ("Page", "Needs", "Helped by", "Minutes")
+    )
+    height = ROW * len(pages)
+    return (
+        f"<style>{', '.join(rules)} {{ stroke: var(--pst-color-link); stroke-width: 2.5; }}</style>"
+        f'<svg viewBox="0 0 {MARGIN} {height}" preserveAspectRatio="none" aria-hidden="true"><defs>'
+        '<marker id="vg-tip" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7"'
+        ' markerUnits="userSpaceOnUse"><path d="M0,0 L8,4 L0,8 z"/></marker></defs>'
+        f"{''.join(arcs)}</svg><ol>{''.join(items)}</ol>"
+        "<details><summary>The same as a table</summary><table><caption>What each page needs"
+        f"</caption><thead><tr>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table></details>"
+    )
+
+
+def minutes(node: nodes.Node, pages: dict[str, Page]) -> int:
+    """What the pages take that a part of the text links to."""
+    links = (link["reftarget"] for link in node.findall(pending_xref))
+    return sum(pages[label].minutes for label in links if label in pages)
+
+
+def fill(app: Sphinx, doctree: nodes.document) -> None:
+    """Draw the map and add up the routes of one page of the book."""
+    marked = [
+        c for c in doctree.findall(nodes.container) if {"vg-map", "vg-route"} & {*c["classes"]}
+    ]
+    if not marked:
+        return
+    pages = lessons()
+    for name in ("_toc.yml", *(f"{page.name}.md" for page in pages.values())):
+        app.env.note_dependency(str(ROOT / name))
+    app.env.note_dependency(__file__)
+    uri = app.builder.get_relative_uri
+    for container in marked:
+        if "vg-map" in container["classes"]:
+            address = {p.label: uri(app.env.docname, p.name) for p in pages.values()}
+            container.children = [nodes.raw("", drawn(pages, address), format="html")]
+            continue
+        for item in container.findall(nodes.list_item):
+            item[0] += nodes.inline("", f" {minutes(item, pages)} min", classes=["vg-minutes"])
+        total = minutes(container, pages)
+        container += nodes.paragraph("", f"Together {total} minutes, about {total / 60:.0f} hours.")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Fill in the page once it is read."""
+    app.connect("doctree-read", fill)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
