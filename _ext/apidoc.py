@@ -24,6 +24,7 @@ def find_constants(app: Sphinx) -> None:
 
 def roles(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list) -> None:
     """Write Markdown's code and citations, which docstrings use, as reStructuredText."""
+
     def role(match: re.Match) -> str:
         if match["key"]:
             return f":cite:{'t' if match['text'] else 'p'}:`{match['key']}`"
