@@ -11,6 +11,8 @@ LOCK := uv pip compile --universal --python-version 3.11 --no-header --no-annota
 export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/_build/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
+# One process may find a program that another is still writing; it then compiles by itself.
+export PYTHONWARNINGS := ignore:Error reading persistent compilation cache:UserWarning
 
 .PHONY: help book test serve lab bench lock clean
 

@@ -1,4 +1,4 @@
-"""Questions that readers check themselves by, in the page alone: no kernel, no network.
+"""Questions that readers check themselves by, in the page alone, without a kernel::
 
     quiz = [
         selfcheck.choice("Which layer starves?", {"The first.": "Yes: ...", "The last.": "No: ..."},
