@@ -23,7 +23,12 @@ def find_constants(app: Sphinx) -> None:
 
 
 def roles(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list) -> None:
-    """Write Markdown's code and citations, which docstrings use, as reStructuredText."""
+    """Write Markdown's code and citations, which docstrings use, as reStructuredText.
+
+    Of a dictionary, whose values are mostly functions, the keys are listed.
+    """
+    if isinstance(thing, dict):
+        lines += [f"Keys: {', '.join(f'`{key}`' for key in thing)}.", ""]
 
     def role(match: re.Match) -> str:
         if match["key"]:

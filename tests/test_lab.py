@@ -79,7 +79,7 @@ def run(lab, browser):
     page = browser.new_page(viewport={"width": 1300, "height": 1000})
 
     def open_and_run(path):
-        page.goto(f"{lab}/lab/tree/{path}?token=secret")
+        page.goto(f"{lab}/lab/tree/{path}?reset&token=secret")  # no tab of another test
         page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=90_000)
         # The notebook calls itself idle before it has a kernel, the status bar only after.
         page.get_by_text("| Idle").wait_for(timeout=90_000)

@@ -1,4 +1,6 @@
-"""Questions that readers check themselves by, in the page alone, without a kernel::
+"""Questions that readers check themselves by, in the page alone, without a kernel.
+
+At the end of a cell::
 
     quiz = [
         selfcheck.choice("Which layer starves?", {"The first.": "Yes: ...", "The last.": "No: ..."},
@@ -8,8 +10,6 @@
                         {"A": "...", "B": "..."}, right="B", log=True),
     ]
     selfcheck.show("depth", quiz)
-
-The last line, last in a cell, shows the questions.
 """
 
 from vgkit.selfcheck.page import Quiz, show
