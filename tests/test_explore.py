@@ -115,6 +115,21 @@ def test_nothing_compiles_after_the_first_result():
         jax.monitoring.clear_event_listeners()
 
 
+def test_whole_and_fractional_values_share_a_program():
+    traced = []
+
+    def scaled(size):
+        traced.append(size)
+        return {"power": size * jnp.arange(1.0, 5.0)}
+
+    slider = ipywidgets.SelectionSlider(options=[("1", 1), ("1.5", 1.5)], description="Size")
+    chart = {**CHART, "summary": [{"when": "", "text": "Any."}]}
+    explorer = explore.Explorer("Sizes", scaled, {"size": slider}, chart)
+    np.testing.assert_allclose(explorer.at(size=0)["power"], [1, 2, 3, 4])
+    np.testing.assert_allclose(explorer.at(size=1)["power"], [1.5, 3, 4.5, 6])
+    assert len(traced) == 1
+
+
 def test_live_controls_drive_the_computation():
     explorer = make(Four={"base": 4, "mode": "first"})
     box = explorer.widget

@@ -243,9 +243,14 @@ def _options(control: ipywidgets.Widget) -> list[tuple[str, Any]]:
 
 
 def _numbers(options: list[tuple[str, Any]]) -> list[int | float]:
-    """Values as numbers for the computation: numbers as they are, words by their position."""
+    """Values as numbers for the computation: numbers of one type, words by their position.
+
+    Of two types each would need a compilation of its own.
+    """
     values = [value for _, value in options]
-    return values if all(isinstance(v, int | float) for v in values) else list(range(len(values)))
+    if not all(isinstance(value, int | float) for value in values):
+        return list(range(len(values)))
+    return list(map(float, values)) if any(isinstance(v, float) for v in values) else values
 
 
 def _plain(array: np.ndarray) -> list[float | str | None]:
