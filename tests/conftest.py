@@ -1,5 +1,6 @@
 import functools
 import http.server
+import importlib.resources
 import os
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ from playwright.sync_api import sync_playwright
 from tools import chromium
 
 ROOT = Path(__file__).parent.parent
+AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js")
 os.environ["MPLBACKEND"] = "agg"
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -26,6 +28,19 @@ QUIET = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+
+def faults(page):
+    """What axe finds serious or critical on a page, and whether it is wider than the screen."""
+    wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    severe = [
+        (v["id"], v["impact"], [node["html"][:120] for node in v["nodes"]][:3])
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]
+    return severe + [f"{wide} px wider than the screen"] * (wide > 0)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The built book as its readers meet it: over http, from a folder, in both themes, on a phone."""
 
 import gzip
-import importlib.resources
 import os
 import re
 import shutil
@@ -10,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, faults
 
 from tools import pages
 
 PAGES = [*pages.all_pages(), "genindex", "search"]
 LIVE = pages.live()
-AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js")
+PLAIN = sorted({*pages.all_pages()} - {*LIVE, *pages.asking()})
 
 
 def test_every_page_is_listed(book):
@@ -58,22 +57,14 @@ def test_from_a_folder(book, open_page, page):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [380, 1400])
-@pytest.mark.parametrize("page", LIVE)
+@pytest.mark.parametrize("page", [*LIVE, *PLAIN])  # the others: see test_selfcheck.py
 def test_accessible_and_within_the_screen(site, open_page, page, width, theme):
     opened = open_page(f"{site}/{page}.html", theme=theme, viewport={"width": width, "height": 900})
     assert opened.locator("html").get_attribute("data-theme") == theme
-    overflow = opened.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert overflow <= 0
+    assert opened.problems == []
     for details in opened.locator(".vg-explorer details").all():
         details.evaluate("e => e.open = true")
-    opened.evaluate(AXE.read_text())
-    results = opened.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    severe = [
-        (v["id"], v["impact"], [node["html"][:120] for node in v["nodes"]][:3])
-        for v in results["violations"]
-        if v["impact"] in ("serious", "critical")
-    ]
-    assert severe == []
+    assert faults(opened) == []
 
 
 def test_search(site, open_page):

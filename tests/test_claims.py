@@ -1,6 +1,5 @@
 """Every claim measured again: its verdict follows, and would not follow from other numbers."""
 
-import importlib.resources
 import math
 import re
 
@@ -8,11 +7,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from tools import pages
 from vgkit import claims, data
 
 PAGE = ROOT / "chapters/claims.md"
-AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js")
 KEPT = data.kept("claims")
 ROUNDING = 1e-6  # kept to ten digits; float64 through 50 layers or 100 steps errs by far less
 # Training passes rounding errors on from step to step, to a result which is still no seed's own;
@@ -113,10 +110,7 @@ def test_the_table_is_whole_without_its_script():
 
 
 @pytest.fixture
-def opened(request):
-    if "chapters/claims" not in pages.all_pages():
-        pytest.skip("the page is not in the table of contents")
-    book, open_page = map(request.getfixturevalue, ("book", "open_page"))
+def opened(book, open_page):
     return lambda **options: open_page((book / "chapters/claims.html").as_uri(), **options)
 
 
@@ -148,13 +142,8 @@ def test_every_link_of_the_table_leads_somewhere(opened, request):
         assert f'id="{anchor}"' in (book / "chapters" / path).read_text(), (path, anchor)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [380, 1400])
-def test_the_table_is_accessible_and_within_the_screen(opened, width, theme):
-    page = opened(theme=theme, viewport={"width": width, "height": 900})
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+def test_the_table_needs_no_scrolling_sideways(opened, width):
+    page = opened(viewport={"width": width, "height": 900})
     wide = "(e => e.scrollWidth - e.clientWidth)(document.querySelector('.vg-claims'))"
     assert page.evaluate(wide) <= 0
-    page.evaluate(AXE.read_text())
-    results = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    assert [v["id"] for v in results["violations"] if v["impact"] in ("serious", "critical")] == []

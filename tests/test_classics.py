@@ -1,7 +1,6 @@
 """The page of re-measured classics: every row is whole, its verdict asserted and told."""
 
 import ast
-import importlib.resources
 import math
 import re
 from fractions import Fraction
@@ -10,10 +9,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from tools import pages
-
 TEXT = (ROOT / "chapters/classics.md").read_text()
-AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js")
 VERDICTS = ("agrees", "agrees in kind", "differs")
 CHAPTERS = "\n".join(path.read_text() for path in (ROOT / "chapters").rglob("*.md"))
 LABELS = set(re.findall(r"^\((.+)\)=$", CHAPTERS, re.MULTILINE))
@@ -119,16 +115,8 @@ def test_published_arithmetic():
     assert f"{float(share):.2%}" == "0.45%"
 
 
-@pytest.fixture
-def opened(request):
-    if "chapters/classics" not in pages.all_pages():
-        pytest.skip("the page is not in the table of contents")
-    book, open_page = map(request.getfixturevalue, ("book", "open_page"))
-    return lambda **options: open_page((book / "chapters/classics.html").as_uri(), **options)
-
-
-def test_the_summary_is_filled_without_scripts(opened):
-    page = opened(java_script_enabled=False)
+def test_the_summary_is_filled_without_scripts(book, open_page):
+    page = open_page((book / "chapters/classics.html").as_uri(), java_script_enabled=False)
     table = page.locator("table", has_text="Published").first
     assert table.locator("th").count() == 6
     rows = [row.locator("td").all_text_contents() for row in table.locator("tbody tr").all()]
@@ -136,14 +124,3 @@ def test_the_summary_is_filled_without_scripts(opened):
     for row in rows:
         assert len(row) == 6 and all(cell.strip() for cell in row)
         assert row[-1].strip()[2:] in VERDICTS
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [380, 1400])
-def test_the_page_is_accessible_and_within_the_screen(opened, width, theme):
-    page = opened(theme=theme, viewport={"width": width, "height": 900})
-    assert page.problems == []
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    page.evaluate(AXE.read_text())
-    results = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    assert [v["id"] for v in results["violations"] if v["impact"] in ("serious", "critical")] == []

@@ -14,7 +14,8 @@ import pytest
 from flax import nnx
 
 from benchmarks import diagnosis, zoo
-from vgkit import data, diagnose
+from vgkit import data, diagnose, theory
+from vgkit.diagnose import verdicts as verdict_rules
 
 SPECS = {spec.name: spec for spec in zoo.specs()}
 RECORDS, DRAWN = diagnosis.load(), diagnosis.load(diagnosis.DRAWN)
@@ -66,6 +67,35 @@ def test_signals_are_those_of_backpropagation_by_hand(name, tolerance):
         errors = [d * slope for d, slope in zip(now.by_h, slopes, strict=True)]
         expected = [np.sqrt(np.mean(d**2)) for d in errors]
         np.testing.assert_allclose([layer.error for layer in layers[:-1]], expected, rtol=tolerance)
+        expected = [np.sqrt(np.mean(np.sum(d**2, axis=-1))) for d in errors]  # norm of an example's
+        found = [layer.signal for layer in layers[:-1]]
+        np.testing.assert_allclose(found, expected, rtol=tolerance)
+
+
+def test_a_loss_of_the_whole_batch_is_taken_as_the_mean_of_its_examples():
+    def whole(outputs, labels):
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(outputs, labels))
+
+    reports = [diagnose.diagnose(mlp(), weights(), X, Y, loss) for loss in ("cross_entropy", whole)]
+    for name in ("signal", "error", "flowing", "gradient"):
+        pairs = [[getattr(layer, name) for layer in report.layers] for report in reports]
+        np.testing.assert_allclose(*pairs, rtol=1e-5)  # float32
+
+
+def test_a_unit_with_a_small_slope_is_not_dead():
+    # Softplus is flat to its left only. Around z = -2 its slope is 0.12 of the largest.
+    net = [0.1 * w for w in weights()]
+    few = diagnose.diagnose(mlp(lambda z: jax.nn.softplus(z - 2)), net, X, Y).layers[:-1]
+    none = diagnose.diagnose(mlp(lambda z: jax.nn.softplus(z - 20)), net, X, Y).layers[:-1]
+    assert [layer.dead for layer in few] == [0.0] * 4
+    assert [layer.dead for layer in none] == [1.0] * 4
+
+
+def test_the_allowance_for_finite_width():
+    # Hanin 2018: 5/n for the variance of ln of the squared norm; half its root for the norm.
+    assert verdict_rules.noise([100] * 20) == pytest.approx(0.5)
+    log_variance = theory.predict("relu", jnp.full(21, 2.0), jnp.full(21, 2.0), 64).log_variance
+    assert verdict_rules.noise([64] * 20) == pytest.approx(float(log_variance[0]) ** 0.5 / 2)
 
 
 def test_a_scan_is_measured_like_the_same_layers_written_out():

@@ -75,7 +75,7 @@ def lab(tmp_path_factory):
 
 @pytest.fixture
 def run(lab, browser):
-    """Opens a notebook of the course and runs all of it; a failed test leaves a picture."""
+    """Opens a notebook of the course and runs all of it; a picture of the end is left."""
     page = browser.new_page(viewport={"width": 1300, "height": 1000})
 
     def open_and_run(path):

@@ -1,19 +1,17 @@
 """Self-checks: what the questions demand of their authors, and the form as a reader uses it."""
 
-import importlib.resources
 import math
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import faults
 
 from tools import pages
 from vgkit import selfcheck
 from vgkit.selfcheck import picture
 
-AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js")
 VOID = {"input"}
 X = np.array([1.0, 2.0, 3.0])
 CURVES = {"A": X, "B": 10.0**-X}
@@ -393,11 +391,7 @@ def test_print_leaves_the_questions(opened):
 
 def accessible(page):
     """No severe finding by axe, nothing wider than the screen, targets large enough."""
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    page.evaluate(AXE.read_text())
-    results = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    severe = [v for v in results["violations"] if v["impact"] in ("serious", "critical")]
-    assert [(v["id"], v["nodes"][0]["html"]) for v in severe] == []
+    assert faults(page) == []
     for target in page.locator(".vg-quiz :is(label, button)").all():
         assert target.bounding_box()["height"] >= 44
 
@@ -419,12 +413,7 @@ def test_accessible_and_within_the_screen(opened, width, theme):
     accessible(page)
 
 
-ASKING = [
-    page for page in pages.all_pages() if "selfcheck.show(" in (ROOT / f"{page}.md").read_text()
-]
-
-
-@pytest.mark.parametrize("page", ASKING)
+@pytest.mark.parametrize("page", pages.asking())
 def test_every_answer_of_the_book_is_judged(book, open_page, page):
     opened = open_page(
         (book / f"{page}.html").as_uri(), theme="dark", viewport={"width": 380, "height": 900}

@@ -22,4 +22,13 @@ def all_pages() -> list[str]:
 
 def live() -> list[str]:
     """The pages that have an explorer."""
-    return [p for p in all_pages() if "explore.Explorer(" in (ROOT / f"{p}.md").read_text("utf-8")]
+    return _with("explore.Explorer(")
+
+
+def asking() -> list[str]:
+    """The pages that have questions to check oneself by."""
+    return _with("selfcheck.show(")
+
+
+def _with(call: str) -> list[str]:
+    return [page for page in all_pages() if call in (ROOT / f"{page}.md").read_text("utf-8")]
