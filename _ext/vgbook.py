@@ -32,7 +32,8 @@ def fingerprint() -> str:
     """A hash of everything but the pages themselves that their results depend on."""
     found = hashlib.sha256()
     results = sorted((ROOT / "benchmarks").glob("*.json"))
-    for path in [*sorted((ROOT / "vgkit").rglob("*")), *results]:
+    kernels = sorted((ROOT / "_ext" / "kernels").rglob("*.json"))
+    for path in [*sorted((ROOT / "vgkit").rglob("*")), *results, *kernels]:
         if path.is_file() and "__pycache__" not in path.parts:
             found.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     for name in COMPUTES:
