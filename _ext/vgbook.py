@@ -157,9 +157,14 @@ class Said(PasteTextRole):
     """
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        """The text, as glued by the page."""
+        """The text, as glued by the page, and kept for the page's notebook."""
         self.text = self.text.removeprefix("said.")
-        return super().run()
+        found, messages = super().run()
+        if found:
+            env = self.document.settings.env
+            kept = env.metadata[env.docname].setdefault("said", {})
+            kept[self.text] = "".join(node.astext() for node in found)
+        return found, messages
 
 
 class Launch(SphinxDirective):
