@@ -60,8 +60,8 @@ def said(env: BuildEnvironment, page: str, base: str, role: re.Match) -> str:
         return env.metadata[page]["said"][text.removeprefix("said.")]
     std = env.domains["std"]
     if name == "ref":
-        doc, anchor, title = std.labels[target or text]
-        return linked(text if target else title, base, f"{doc}.html#{anchor}")
+        doc, anchor, title = std.labels.get(target or text, ("", "", text))
+        return linked(text if target else title, base if doc else "", f"{doc}.html#{anchor}")
     if name == "term":
         key = " ".join((target or text).split()).lower()
         places = {term.lower(): place for (kind, term), place in std.objects.items()
