@@ -18,8 +18,10 @@ from sphinx.config import Config
 from sphinx.errors import ConfigError
 
 CARD, CARD_SIZE = "_static/card.png", (1200, 630)
-CARD_TEXT = "Vanishing gradients: bars that shrink from right to left, and an arrow that points back"
-LONGEST = 200  # characters of a description; search engines cut off what is longer
+CARD_TEXT = (
+    "Vanishing gradients: bars that shrink from right to left, and an arrow that points back"
+)
+SHORTEST, LONGEST = 100, 200  # characters of a description; search engines show no more
 LOST = """<h1>Page not found</h1>
 <p>There is no page at this address. Try the contents beside this text, or the
 <a href="search.html">search</a>, or begin at the <a href="index.html">first page</a>.</p>"""
@@ -63,10 +65,12 @@ def description(doctree: nodes.document) -> str:
     for box in doctree.findall(nodes.admonition):
         if box[0].astext() == "What you will learn":
             found = whole([f"Learn to {plain(box[1][0])}", *map(plain, box[1][1:])])
-            return re.sub(r"\W*$", ".", found)
+            return f"{found.rstrip(';.')}."
     prose = [p for p in doctree.findall(nodes.paragraph) if isinstance(p.parent, nodes.section)]
     words = [p for p in prose if not [*p.findall(nodes.math)]]
-    return whole(re.split(r"(?<=[.?!:]) (?=[A-Z])", plain(words[0]))) if words else ""
+    found = whole(re.split(r"(?<=[.?!:]) (?=[A-Z])", plain(words[0]))) if words else ""
+    title = plain(next(doctree.findall(nodes.title)))
+    return found if len(found) >= SHORTEST else f"{title}. {found}".strip()
 
 
 def tags(app: Sphinx, pagename: str, context: dict, text: str) -> str:
@@ -81,7 +85,7 @@ def tags(app: Sphinx, pagename: str, context: dict, text: str) -> str:
         "og:title": re.sub("<[^>]*>", "", context["title"]),
         "og:type": "website" if pagename == app.config.root_doc else "article",
         "og:url": base + app.builder.get_target_uri(pagename),
-        "og:site_name": app.config.project,
+        "og:site_name": app.config.html_title,
         "og:description": text,
         "og:image": base + CARD,
         "og:image:width": str(CARD_SIZE[0]),

@@ -1,4 +1,4 @@
-"""The published book: heads, addresses, notebooks for saving, the workflow, the page for teachers."""
+"""The published book: heads, addresses, saved notebooks, the workflow, the page for teachers."""
 
 import json
 import os
@@ -27,7 +27,9 @@ HERE = "https://someone.github.io/course/"
 
 
 def described(html):
-    found = re.findall(r'<meta\s+(?:content="([^"]*)"\s+)?name="description"(?: content="([^"]*)")?', html)
+    found = re.findall(
+        r'<meta\s+(?:content="([^"]*)"\s+)?name="description"(?: content="([^"]*)")?', html
+    )
     return ["".join(pair) for pair in found]
 
 
@@ -59,7 +61,8 @@ def published(small_book):  # noqa: F811
         "format: jb-book\nroot: index\nchapters:\n  - file: chapters/one\n  - file: chapters/two\n"
     )
     (small_book / "chapters" / "one.md").write_text(
-        '---\nmyst: {html_meta: {description: "Own \\"words\\""}}\n---\n(one)=\n# One & all\n\nProse.\n'
+        '---\nmyst: {html_meta: {description: "Own \\"words\\""}}\n---\n'
+        "(one)=\n# One & all\n\nProse.\n"
     )
     lines = (small_book / "index.md").read_text().split("# Page")[0]
     (small_book / "chapters" / "two.md").write_text(
@@ -152,7 +155,9 @@ def test_a_saved_notebook_stands_alone(published):
     nbformat.validate(notebook)
     words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    assert f"to [one]({HERE}chapters/one.html) and [One & all]({HERE}chapters/one.html#one)" in words
+    assert (
+        f"to [one]({HERE}chapters/one.html) and [One & all]({HERE}chapters/one.html#one)" in words
+    )
     assert f"![a picture]({HERE}_images/explorer.png)" in words
     assert (published / "_images" / "explorer.png").is_file()
     assert "It is 0.125." in words and "### Exercise 1\n\nHow many?" in words
@@ -216,7 +221,7 @@ def test_every_page_with_code_can_be_saved(book, page):
 
 
 def test_a_page_runs_outside_the_book(book, tmp_path):
-    """In an empty folder, by a kernel that has no myst_nb, as a machine without the book's tools."""
+    """In an empty folder, and without myst_nb, as on a machine without the book's tools."""
     path = tmp_path / "diagnose.ipynb"
     nbformat.write(saved(book, "chapters/depth"), path)
     code = (
