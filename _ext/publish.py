@@ -7,7 +7,7 @@ nothing else: no sitemap, no social card, no page for wrong addresses.
 
 import os
 import re
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from posixpath import dirname, relpath
 from urllib.parse import urlsplit
@@ -82,7 +82,7 @@ def tags(app: Sphinx, pagename: str, context: dict, text: str) -> str:
     if not base:
         return "\n".join(found)
     properties = {
-        "og:title": re.sub("<[^>]*>", "", context["title"]),
+        "og:title": unescape(re.sub("<[^>]*>", "", context["title"])),
         "og:type": "website" if pagename == app.config.root_doc else "article",
         "og:url": base + app.builder.get_target_uri(pagename),
         "og:site_name": app.config.html_title,
