@@ -245,14 +245,12 @@ def test_every_page_with_code_can_be_saved(book, page):
 
 def test_a_page_runs_outside_the_book(book, tmp_path):
     """In an empty folder, and without myst_nb, as on a machine without the book's tools."""
-    path = tmp_path / "diagnose.ipynb"
-    nbformat.write(saved(book, "chapters/depth"), path)
+    notebook = saved(book, "chapters/depth")
+    (tmp_path / "page.py").write_text(script(notebook))
     code = (
         "import sys; sys.modules['myst_nb'] = None\n"
-        f"exec(open({str(path.with_suffix('.py'))!r}).read())\nprint(said.sigmoid_50)"
+        "exec(open('page.py').read()); print(said.sigmoid_50)"
     )
-    text = script(saved(book, "chapters/depth"))
-    path.with_suffix(".py").write_text(text)
     kept = {k: v for k, v in os.environ.items() if k not in ("VGKIT_STATIC", "PYTHONPATH")}
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -262,7 +260,7 @@ def test_a_page_runs_outside_the_book(book, tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    words = "\n".join(c.source for c in saved(book, "chapters/depth").cells)
+    words = "\n".join(c.source for c in notebook.cells)
     assert f": {done.stdout.split()[-1]} is left at depth 50" in words
 
 
