@@ -141,7 +141,9 @@ def fill(app: Sphinx, doctree: nodes.document) -> None:
         for item in container.findall(nodes.list_item):
             item[0] += nodes.inline("", f" {minutes(item, pages)} min", classes=["vg-minutes"])
         total = minutes(container, pages)
-        container += nodes.paragraph("", f"Together {total} minutes, about {total / 60:.0f} hours.")
+        hours = round(total / 60)
+        about = "1 hour" if hours == 1 else f"{hours} hours"
+        container += nodes.paragraph("", f"Together {total} minutes, about {about}.")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

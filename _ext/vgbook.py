@@ -31,9 +31,8 @@ UNKNOWN = ", in Binder: put the course on GitHub and build it there; the link th
 def fingerprint() -> str:
     """A hash of everything but the pages themselves that their results depend on."""
     found = hashlib.sha256()
-    results = sorted((ROOT / "benchmarks").glob("*.json"))
     kernels = sorted((ROOT / "_ext" / "kernels").rglob("*.json"))
-    for path in [*sorted((ROOT / "vgkit").rglob("*")), *results, *kernels]:
+    for path in [*sorted((ROOT / "vgkit").rglob("*")), *kernels]:
         if path.is_file() and "__pycache__" not in path.parts:
             found.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     for name in COMPUTES:
@@ -158,9 +157,14 @@ class Said(PasteTextRole):
     """
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        """The text, as glued by the page."""
+        """The text, as glued by the page, and kept for the page's notebook."""
         self.text = self.text.removeprefix("said.")
-        return super().run()
+        found, messages = super().run()
+        if found:
+            env = self.document.settings.env
+            kept = env.metadata[env.docname].setdefault("said", {})
+            kept[self.text] = "".join(node.astext() for node in found)
+        return found, messages
 
 
 class Launch(SphinxDirective):

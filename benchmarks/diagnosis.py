@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks import zoo
 from vgkit import diagnose
 
-RESULTS = Path(__file__).with_suffix(".json")
+RESULTS = Path(__file__).parents[1] / "vgkit/_data/diagnosis.json"
 DRAWN = RESULTS.with_name("diagnosis-drawn.json")
 DRAW = (20261121, 60)
 """Seed and number of the drawn networks."""

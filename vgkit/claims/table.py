@@ -22,7 +22,8 @@ def table(
     Args:
         chapters: Claims by chapter.
         kept: Evidence by the claims' ids.
-        links: Address and text of the link to where each claim is shown, by id.
+        links: Address and text of the link to where each claim is shown, by id. Without an address
+            the text stands alone.
     """
     rows = [
         _row(name, claim, kept[claim.id], links[claim.id])
@@ -63,7 +64,7 @@ def _row(chapter: str, claim: Claim, evidence: Evidence, link: tuple[str, str]) 
         f"{escape(claim.text)} <small>{chapter}; said by {said}</small>",
         f"{verdict} {escape(claim.why)}",
         escape(claim.sentence(evidence)),
-        f'<a href="{address}">{text}</a>',
+        f'<a href="{address}">{text}</a>' if address else text,
     )
     named = zip(HEADS[1:], cells[1:], strict=True)
     return (
