@@ -351,6 +351,11 @@ function render({ model, el }) {
   const clear = element("button", { type: "button", class: "vg-button vg-clear", disabled: true }, "Clear held");
   const values = element("div", { class: "vg-values", tabindex: "0", role: "region", "aria-label": "Data table" });
   const details = element("details", { class: "vg-table" }, element("summary", {}, "Data as a table"), values);
+  let held = [];
+  let frame = null;
+  let cursor = null;
+  let announcement = 0;
+
   const lost = element("p", { class: "vg-lost", role: "alert" });
   const current = () => {
     const shown = Object.fromEntries(["data", "setting", "names", "title", "quoted"].map((name) => [name, model.get(name)]));
@@ -364,11 +369,6 @@ function render({ model, el }) {
   const root = element("div", { class: "vg-chart" }, lost, summary, spoken, names, reader, readout,
     element("div", { class: "vg-actions" }, hold, clear, exports), code, details);
   el.append(root);
-
-  let held = [];
-  let frame = null;
-  let cursor = null;
-  let announcement = 0;
 
   const describe = (index) => {
     const data = model.get("data");
