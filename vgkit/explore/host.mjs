@@ -159,7 +159,7 @@ function start(root, number) {
     const own = { spec, first: i === 0 };
     render({ model: { ...model, get: (name) => own[name] ?? model.get(name) }, el: charts });
   });
-  box.append(element("p", { class: "vg-state" }, "Every position shows what JAX computed for it; the results came with this page, exact to 0.2 %."));
+  box.append(element("p", { class: "vg-state" }, "Every position shows what JAX computed for it; the results came with this page, accurate to 0.21 %."));
   root.querySelector(".vg-fallback").hidden = true;
 }
 
