@@ -13,7 +13,7 @@ from playwright._impl._driver import compute_driver_executable
 
 from vgkit import explore
 from vgkit.explore import charts, grid, picture, words
-from vgkit.explore.explorer import HERE
+from vgkit.explore.live import HERE, SCRIPT
 
 CHART = charts.chart(
     [charts.series("power", "Power")],
@@ -219,9 +219,9 @@ def test_the_x_axis_can_take_its_positions_from_an_array():
 def in_javascript(expression):
     """Value of an expression in the scope of both scripts, run by the Node.js of Playwright."""
     node, _ = compute_driver_executable()
-    chart, host = ((HERE / name).read_text() for name in ("chart.mjs", "host.mjs"))
+    host = (HERE / "host.mjs").read_text()
     host = host[: host.index("document.querySelectorAll")]
-    script = f"{chart}\n{host}\nconsole.log(JSON.stringify({expression}));"
+    script = f"{SCRIPT}\n{host}\nconsole.log(JSON.stringify({expression}));"
     command = [node, "--input-type=module", "-e", script]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +26,51 @@ selfcheck.show("quiz", [selfcheck.choice("How many?", feedback, right="Two")])
 ```
 """
 
+OWN = """---
+jupytext: {text_representation: {extension: .md, format_name: myst}}
+kernelspec: {display_name: Python 3, language: python, name: python3}
+---
+
+```{code-cell} ipython3
+import os
+import time
+
+import ipywidgets as widgets
+import jax
+import jax.numpy as jnp
+from vgkit import explore
+
+times = []
+
+
+def slow(steps):  # as slow as a large net
+    times.append(time.time())
+    time.sleep(0.15)
+    return jnp.int32(len(times))
+
+
+def compute(steps):
+    count = jax.pure_callback(slow, jax.ShapeDtypeStruct((), jnp.int32), steps)
+    return {"power": steps * jnp.arange(1.0, 4), "count": count[None]}
+
+
+chart = explore.charts.chart(
+    [explore.charts.series("power", "Power")], x={"label": "Step", "name": "step", "start": 1},
+    y={"label": "Power"}, summary=[("", "{steps} steps, computed {count} times.")])
+slider = widgets.IntSlider(1, 1, 60, description="Steps")
+explore.Explorer("Slow", compute, {"steps": slider}, chart)
+```
+
+```{code-cell} ipython3
+explore.Explorer("Wrong", lambda k: {"pwoer": jnp.ones(3) * k},
+                 {"k": widgets.IntSlider(1, 1, 5, description="K")}, chart)
+```
+
+```{code-cell} ipython3
+print("kernel", os.getpid(), "is ready")
+```
+"""
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
@@ -33,6 +79,7 @@ def lab(tmp_path_factory):
     shutil.copytree(ROOT / "chapters", top / "course" / "chapters")
     shutil.copy(ROOT / "index.md", top / "course")
     (top / "course" / "quiz.md").write_text(QUIZ)
+    (top / "course" / "own.md").write_text(OWN)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -69,7 +116,11 @@ def lab(tmp_path_factory):
         pytest.fail((top / "log").read_text())
     yield address
     server.terminate()
-    server.wait(20)
+    try:
+        server.wait(60)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
     log.close()
 
 
@@ -135,3 +186,76 @@ def test_a_quiz_works_by_keyboard_and_keeps_its_answer(run):
     quiz.wait_for(timeout=120_000)
     assert quiz.locator("[role=status]").text_content() == "✓ Right. Two it is."
     assert quiz.locator(".vg-score p").text_content().startswith("1 of 1 right at the first try")
+
+
+@pytest.fixture
+def own(run):
+    """A notebook with a slow explorer and a wrong one, run, and its kernel's process."""
+    page = run("own.md")
+    ready = page.get_by_text(re.compile(r"^kernel \d+ is ready"))
+    ready.wait_for(timeout=120_000)
+    page.locator(".vg-chart").nth(1).wait_for(state="attached", timeout=60_000)
+    return page, int(ready.text_content().split()[1])
+
+
+LOST = "The kernel was restarted or has died"
+
+
+def test_explorers_of_a_readers_own(own):
+    page, _ = own
+    slow, wrong = page.locator(".vg-chart").all()
+    said = wrong.locator(".vg-summary").inner_text()
+    assert "The computation failed at K 1. ValueError: compute must return power" in said
+    assert "got pwoer" in said
+
+    # Forty key presses, faster than their computations: most of those in between are dropped.
+    summary = slow.locator(".vg-summary")
+    page.wait_for_function("e => e.textContent.startsWith('1 steps')", arg=summary.element_handle())
+    before = int(re.search(r"computed (\d+) times", summary.inner_text())[1])
+    page.locator(".widget-slider .noUi-handle").first.focus()
+    for _ in range(40):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "e => e.textContent.startsWith('41 steps')", arg=summary.element_handle(), timeout=30_000
+    )
+    page.wait_for_timeout(600)
+    assert summary.inner_text().startswith("41 steps")  # and stays there
+    computed = int(re.search(r"computed (\d+) times", summary.inner_text())[1]) - before
+    assert computed < 20
+
+    # The buttons work by keyboard, and no cell runs or is edited by it.
+    slow.locator("[data-export=csv]").focus()
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "Slow_steps=41.csv"
+    assert download.value.path().read_bytes().decode() == (
+        "Step,Power: Power\n1,41\n2,82\n3,123\n".replace("\n", "\r\n")
+    )
+    status = slow.locator("[role=status]")
+    assert status.text_content() == "Saved as Slow_steps=41.csv"
+    slow.locator("[data-export=python]").focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("e => e.textContent.includes('Python')", arg=status.element_handle())
+    code = slow.locator("textarea").input_value().splitlines()
+    assert code[0].endswith("first run the cells of this notebook")
+    assert code[1] == 'explorer = explore.find("Slow").choose(steps=41)'
+
+
+def test_a_restarted_kernel_is_told(own):
+    page, _ = own
+    lost = page.locator(".vg-lost").first
+    assert lost.text_content() == ""
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_role("menuitem", name=re.compile("^Restart Kernel…")).click()
+    page.locator(".jp-Dialog button.jp-mod-accept").click()
+    page.wait_for_function("e => e.textContent !== ''", arg=lost.element_handle())
+    assert lost.text_content().startswith(LOST)
+
+
+def test_a_dead_kernel_is_told(own):
+    page, kernel = own
+    lost = page.locator(".vg-lost").first
+    assert lost.text_content() == ""
+    os.kill(kernel, signal.SIGKILL)
+    page.wait_for_function("e => e.textContent !== ''", arg=lost.element_handle(), timeout=60_000)
+    assert lost.text_content().startswith(LOST)

@@ -2,10 +2,10 @@
 
     explorer = explore.Explorer(title, compute, controls, explore.charts.layers(...))
 
-Show one by making it the last line of a cell.
+Show one by making it the last line of a cell. `find` gets one back by its title.
 """
 
 from vgkit.explore import charts, grid, words
-from vgkit.explore.explorer import Explorer
+from vgkit.explore.explorer import Explorer, find
 
-__all__ = ["Explorer", "charts", "grid", "words"]
+__all__ = ["Explorer", "charts", "find", "grid", "words"]

@@ -1,9 +1,11 @@
 // The chart of an explorer: an anywidget front-end module, and the same in a page without a kernel.
-// It reads spec, data, names and setting from its model and never computes a gradient.
+// It reads spec, data, names and setting from its model and never computes a gradient. In place of
+// data the model may have a problem to tell. Follows export.mjs in the same script.
 
 const MARGIN = { left: 62, right: 16, top: 12, bottom: 46 };
 const ZERO_ROW = 26;
 const MOST_HELD = 3;
+const LOST = ["restarting", "autorestarting", "terminating", "dead"];
 const MARKERS = ["circle", "square", "triangle", "diamond"];
 const COMPARE = {
   "<": (a, b) => a < b,
@@ -294,19 +296,30 @@ function drawSeries(spec, data, frame, heldNumber = null) {
     .join("");
 }
 
-function legend(spec, held, anyNegative) {
-  const swatch = (series, number) => {
+// What a legend lists: the sign of each series with its colour, and a text for each.
+function legendOf(spec, data, held) {
+  const sign = (series, number) => {
+    if (series.kind === "bars" || series.kind === "band") return `<rect class="vg-${series.kind === "bars" ? "bar" : "band"}" x="6" y="3" width="16" height="12"/>`;
     const shape = shapeOf(series, number);
-    const sign =
-      series.kind === "bars" || series.kind === "band"
-        ? `<rect class="vg-${series.kind === "bars" ? "bar" : "band"}" x="6" y="3" width="16" height="12"/>`
-        : `<path class="vg-line${series.dash ? " vg-dash" : ""}" d="M1 9H27"/>${shape ? marker(shape, 14, 9, 3.6) : ""}`;
-    return `<svg class="${colourOf(series, number)}" width="28" height="18" aria-hidden="true">${sign}</svg>`;
+    return `<path class="vg-line${series.dash ? " vg-dash" : ""}" d="M1 9H27"/>${shape ? marker(shape, 14, 9, 3.6) : ""}`;
   };
-  const items = spec.series.map((series, number) => `<li>${swatch(series, number)}${escapeText(series.label)}</li>`);
-  if (anyNegative) items.push("<li>hollow: negative, drawn by its size</li>");
-  held.forEach(({ setting }, i) => items.push(`<li class="vg-held-name"><b>${i + 1}</b> held: ${escapeText(setting)}</li>`));
-  return items.join("");
+  const items = spec.series.map((series, number) => ({ colour: colourOf(series, number), sign: sign(series, number), text: series.label }));
+  const negative = spec.y.scale === "log" && readable(spec).some(({ name }) => (data[name] ?? []).some((value) => value < 0));
+  if (negative) items.push({ sign: "", text: "hollow: negative, drawn by its size" });
+  held.forEach(({ setting }, i) => items.push({ sign: "", number: i + 1, text: `${i + 1} held: ${setting}` }));
+  return items;
+}
+
+function legend(items) {
+  const swatch = ({ colour, sign }) => sign && `<svg class="${colour}" width="28" height="18" aria-hidden="true">${sign}</svg>`;
+  const words = ({ number, text }) => (number ? `<b>${number}</b>${escapeText(text.slice(1))}` : escapeText(text));
+  return items.map((item) => `<li${item.number ? ' class="vg-held-name"' : ""}>${swatch(item)}${words(item)}</li>`).join("");
+}
+
+// The inside of the chart's picture.
+function pictureOf(spec, data, held, frame) {
+  const before = held.map((one, i) => drawSeries(spec, one.data, frame, i)).join("");
+  return `${drawAxes(spec, frame)}${before}${drawSeries(spec, data, frame)}${drawNotes(frame)}`;
 }
 
 function table(spec, data, setting) {
@@ -338,14 +351,24 @@ function render({ model, el }) {
   const clear = element("button", { type: "button", class: "vg-button vg-clear", disabled: true }, "Clear held");
   const values = element("div", { class: "vg-values", tabindex: "0", role: "region", "aria-label": "Data table" });
   const details = element("details", { class: "vg-table" }, element("summary", {}, "Data as a table"), values);
-  const root = element("div", { class: "vg-chart" }, summary, spoken, names, reader, readout,
-    element("div", { class: "vg-actions" }, hold, clear), details);
-  el.append(root);
-
   let held = [];
   let frame = null;
   let cursor = null;
   let announcement = 0;
+
+  const lost = element("p", { class: "vg-lost", role: "alert" });
+  const current = () => {
+    const shown = Object.fromEntries(["data", "setting", "names", "title", "quoted"].map((name) => [name, model.get(name)]));
+    return { ...shown, spec, held, said: frame && summary.textContent, first: model.get("first"), place: model.get("place") };
+  };
+  const tell = (text) => {
+    clearTimeout(announcement);
+    spoken.textContent = readout.textContent = text;
+  };
+  const [exports, code] = exportButtons(current, tell);
+  const root = element("div", { class: "vg-chart" }, lost, summary, spoken, names, reader, readout,
+    element("div", { class: "vg-actions" }, hold, clear, exports), code, details);
+  el.append(root);
 
   const describe = (index) => {
     const data = model.get("data");
@@ -386,17 +409,15 @@ function render({ model, el }) {
     if (!rowsOf(spec, data).length) {
       frame = null;
       picture.innerHTML = "";
-      summary.textContent = "Nothing to draw: the computation returned no numbers for this setting.";
+      summary.textContent = model.get("problem") || "Nothing to draw: every number that the computation returned for this setting is NaN, not a number.";
     } else {
       frame = frameOf(spec, data, held, width, height);
-      const lines = held.map((one, i) => drawSeries(spec, one.data, frame, i)).join("");
       picture.innerHTML =
         `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" aria-hidden="true">` +
-        `${drawAxes(spec, frame)}${lines}${drawSeries(spec, data, frame)}${drawNotes(frame)}<path class="vg-cursor"/></svg>`;
+        `${pictureOf(spec, data, held, frame)}<path class="vg-cursor"/></svg>`;
       summary.textContent = sentence(spec.summary ?? [], model.get("names"), data);
     }
-    const negative = spec.y.scale === "log" && readable(spec).some(({ name }) => (data[name] ?? []).some((value) => value < 0));
-    names.innerHTML = legend(spec, held, negative);
+    names.innerHTML = legend(legendOf(spec, data, held));
     showCursor();
     if (details.open) values.innerHTML = table(spec, data, setting);
     root.dataset.setting = setting;
@@ -453,16 +474,28 @@ function render({ model, el }) {
     showCursor();
   });
   details.addEventListener("toggle", draw);
+  // In JupyterLab these keys would also edit or run a cell.
+  root.addEventListener("keydown", (event) => [" ", "Enter"].includes(event.key) && event.stopPropagation());
   const resized = new ResizeObserver(() => {
     if (!frame || Math.abs(root.clientWidth - frame.width) > 1) draw();
   });
   resized.observe(root);
+  // A kernel that was restarted or has died never answers again; nothing else would show it.
+  const lose = () => (lost.textContent = "The kernel was restarted or has died: the controls compute nothing now. Run the notebook's cells again.");
+  const watch = (_, status) => LOST.includes(status) && lose();
+  const kernel = model.widget_manager?.kernel?.statusChanged;
+  kernel?.connect(watch);
+  model.on("comm_live_update", lose);
   model.on("change:data", draw);
+  model.on("change:problem", draw);
   draw();
   return () => {
     clearTimeout(announcement);
     resized.disconnect();
+    kernel?.disconnect(watch);
+    model.off("comm_live_update", lose);
     model.off("change:data", draw);
+    model.off("change:problem", draw);
   };
 }
 

@@ -2,46 +2,22 @@
 
 import html
 import json
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets
 import jax
 import numpy as np
-import traitlets
 
 from vgkit import _check
-from vgkit.explore import grid, picture, words
+from vgkit.explore import grid, live, picture, results, words
 
-HERE = Path(__file__).parent
 STATIC = "VGKIT_STATIC"
 """Environment variable, set to "1" by the book's build: explorers then show their static face."""
 
-_KINDS = {
-    ipywidgets.IntSlider: "slider",
-    ipywidgets.SelectionSlider: "slider",
-    ipywidgets.Dropdown: "select",
-    ipywidgets.ToggleButtons: "buttons",
-}
-
 Compute = Callable[..., Mapping[str, jax.Array]]
-
-
-class Chart(anywidget.AnyWidget):
-    """The live face's picture; `chart.mjs` says what each of these means."""
-
-    _esm = HERE / "chart.mjs"
-    _css = HERE / "chart.css"
-    spec = traitlets.Dict().tag(sync=True)
-    names = traitlets.Dict().tag(sync=True)
-    setting = traitlets.Unicode().tag(sync=True)
-    live = traitlets.Bool(True).tag(sync=True)
-    data = traitlets.Dict().tag(sync=True)
 
 
 class Explorer:
@@ -78,8 +54,8 @@ class Explorer:
         if not controls:
             raise ValueError("controls must hold at least one control; got none")
         for name, control in controls.items():
-            if type(control) not in _KINDS:
-                kinds = ", ".join(kind.__name__ for kind in _KINDS)
+            if type(control) not in live.KINDS:
+                kinds = ", ".join(kind.__name__ for kind in live.KINDS)
                 raise ValueError(f"control {name} must be one of {kinds}; got {control!r}")
             if not control.description:
                 raise ValueError(f"control {name} must have a description, its label; got none")
@@ -88,13 +64,16 @@ class Explorer:
         self.charts = [chart] if isinstance(chart, Mapping) else list(chart)
         if not self.charts:
             raise ValueError("chart must be a chart or several; got none")
-        self._options = {name: _options(control) for name, control in controls.items()}
+        self._options = {name: live.options(control) for name, control in controls.items()}
         self._run = jax.jit(compute)
         self._compute = compute
         self.presets = {
             label: {name: self._position(name, value) for name, value in values.items()}
             for label, values in (presets or {}).items()
         }
+        self._panels: list[live.Chart] = []
+        self._moving = False
+        _MADE[title] = self
 
     def positions(self) -> dict[str, int]:
         """Position of every control among its options."""
@@ -104,7 +83,8 @@ class Explorer:
         """Results where controls stand at the given positions, the others where they are now.
 
         Raises:
-            ValueError: If there is no such control or position.
+            ValueError: If there is no such control or position, or `compute` returns what the
+                charts cannot draw.
         """
         for name, position in positions.items():
             options = _check.choice("control", name, self._options)
@@ -113,18 +93,30 @@ class Explorer:
                     f"{name} must be a position from 0 to {len(options) - 1}; got {position!r}"
                 )
         values = {
-            name: _numbers(self._options[name])[position]
+            name: live.numbers(self._options[name])[position]
             for name, position in {**self.positions(), **positions}.items()
         }
-        return {name: np.asarray(array) for name, array in self._run(**values).items()}
+        return results.checked(self._run(**values), self.charts)
+
+    def choose(self, **values: Any) -> "Explorer":
+        """Move controls, and return the explorer, so that a cell can show it.
+
+        Args:
+            values: By control: a value, or what the control shows for it.
+
+        Raises:
+            ValueError: If there is no such control or value; none is then moved.
+        """
+        self._move({name: self._position(name, value) for name, value in values.items()})
+        return self
 
     def grid(self) -> dict[str, grid.Packed]:
         """Results for every combination of the controls' positions, packed; see `grid.pack`."""
         first, *others = self._options
         order = [*others, first]
-        axes = {name: _numbers(self._options[name]) for name in order}
-        results = grid.sweep(self._compute, axes)
-        return {name: grid.pack(array, order) for name, array in results.items()}
+        axes = {name: live.numbers(self._options[name]) for name in order}
+        swept = grid.sweep(self._compute, axes)
+        return {name: grid.pack(array, order) for name, array in swept.items()}
 
     def names(self, positions: Mapping[str, int] | None = None) -> dict[str, str]:
         """What each control shows, at given positions or now."""
@@ -147,35 +139,44 @@ class Explorer:
     @cached_property
     def widget(self) -> ipywidgets.VBox:
         """The live face: the controls above the charts."""
-        charts = [Chart(spec=spec) for spec in self.charts]
-        charts[0].layout.grid_column = "1 / -1"
-
-        def show(_: Any = None) -> None:
-            data = {name: _plain(array) for name, array in self.at().items()}
-            for chart in charts:
-                with chart.hold_sync():
-                    chart.names, chart.setting, chart.data = self.names(), self.setting(), data
-
-        def choose(preset: Mapping[str, int]) -> None:
-            for name, position in preset.items():
-                self.controls[name].value = self._options[name][position][1]
-
+        self._panels = [
+            live.Chart(spec=spec, title=self.title, first=i == 0, quoted=self._quoted())
+            for i, spec in enumerate(self.charts)
+        ]
         buttons = []
         for label, preset in self.presets.items():
             button = ipywidgets.Button(description=label, layout={"width": "auto"})
-            button.on_click(lambda _, preset=preset: choose(preset))
+            button.on_click(lambda _, preset=preset: self._move(preset))
             buttons.append(button)
         for control in self.controls.values():
             control.style.description_width = "initial"
-            control.observe(show, "value")
-        show()
-        columns = "repeat(auto-fit, minmax(min(100%, 19rem), 1fr))"
-        panels = ipywidgets.GridBox(charts, layout={"grid_template_columns": columns})
-        rows = [*self.controls.values(), panels]
-        if buttons:
-            wrap = ipywidgets.Layout(flex_flow="row wrap")
-            rows.insert(0, ipywidgets.Box([ipywidgets.Label("Try:"), *buttons], layout=wrap))
-        return ipywidgets.VBox(rows)
+            control.observe(self._show, "value")
+        self._show()
+        return live.arrange(self.controls, buttons, self._panels)
+
+    def _move(self, positions: Mapping[str, int]) -> None:
+        """Move controls together: one computation, and no picture in between."""
+        self._moving = True
+        try:
+            for name, position in positions.items():
+                self.controls[name].value = self._options[name][position][1]
+        finally:
+            self._moving = False
+        self._show()
+
+    def _show(self, _: Any = None) -> None:
+        """Bring the live charts up to date, or tell there why that can't be done."""
+        if self._moving or not self._panels:
+            return
+        data, problem = {}, ""
+        try:
+            data = {name: results.plain(array) for name, array in self.at().items()}
+        except Exception as error:  # any: the reader's function; unseen it would go to a log
+            problem = results.told(error, self.setting())
+        for chart in self._panels:
+            with chart.hold_sync():
+                chart.names, chart.setting = self.names(), self.setting()
+                chart.data, chart.problem = data, problem
 
     def html(self, static: bool = True) -> str:
         """The page's face: picture and sentence and, if static, controls, grid and scripts."""
@@ -188,12 +189,12 @@ class Explorer:
             return f'<div class="vg-explorer">{fallback}</div>'
         page = json.dumps(self._page(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         data = page.replace("<", "\\u003c")
-        chart, host = ((HERE / name).read_text("utf-8") for name in ("chart.mjs", "host.mjs"))
-        script = chart.removesuffix("export default { render };\n") + host
+        host = (live.HERE / "host.mjs").read_text("utf-8")
+        script = live.SCRIPT.removesuffix("export default { render };\n") + host
         return (
             f'<div class="vg-explorer">{fallback}'
             f'<script type="application/json" class="vg-data">{data}</script></div>\n'
-            f"<style>{(HERE / 'chart.css').read_text('utf-8')}</style>\n"
+            f"<style>{(live.HERE / 'chart.css').read_text('utf-8')}</style>\n"
             # No module: those wait for every script that the page loads.
             f'<script class="vg-script">(() => {{"use strict";\n{script}}})();</script>'
         )
@@ -206,8 +207,9 @@ class Explorer:
                 {
                     "name": name,
                     "label": control.description,
-                    "kind": _KINDS[type(control)],
+                    "kind": live.KINDS[type(control)],
                     "options": [label for label, _ in self._options[name]],
+                    "quoted": name in self._quoted(),
                     "value": self._position(name, control.value),
                 }
                 for name, control in self.controls.items()
@@ -215,6 +217,14 @@ class Explorer:
             "presets": [{"label": label, "values": v} for label, v in self.presets.items()],
             "grid": self.grid(),
         }
+
+    def _quoted(self) -> list[str]:
+        """Controls that show something else than what Python calls their values."""
+        return [
+            name
+            for name, options in self._options.items()
+            if any(repr(value) != label for label, value in options)
+        ]
 
     def _position(self, name: str, value: Any) -> int:
         options = _check.choice("control", name, self._options)
@@ -226,36 +236,36 @@ class Explorer:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         del include, exclude
-        static = os.environ.get(STATIC) == "1"
-        bundle = {
+        if os.environ.get(STATIC) == "1":
+            return self._pictures(static=True)
+        widget = self.widget._repr_mimebundle_()
+        problem = self._panels[0].problem
+        return {**widget, **({"text/plain": problem} if problem else self._pictures(static=False))}
+
+    def _pictures(self, static: bool) -> dict[str, str]:
+        return {
             "text/plain": f"{self.title}: {self.sentence()}",
             "text/html": self.html(static),
             "image/png": self.png(),
         }
-        return bundle if static else {**self.widget._repr_mimebundle_(), **bundle}
 
 
-def _options(control: ipywidgets.Widget) -> list[tuple[str, Any]]:
-    """Every value that a control can take, with its label."""
-    if isinstance(control, ipywidgets.IntSlider):
-        return [(str(i), i) for i in range(control.min, control.max + 1, control.step)]
-    return [o if isinstance(o, tuple) else (str(o), o) for o in control.options]
+_MADE: dict[str, Explorer] = {}
 
 
-def _numbers(options: list[tuple[str, Any]]) -> list[int | float]:
-    """Values as numbers for the computation: numbers of one type, words by their position.
+def find(title: str) -> Explorer:
+    """The explorer of this title that was made last, by whichever cell.
 
-    Of two types each would need a compilation of its own.
+    Args:
+        title: The explorer's title.
+
+    Raises:
+        ValueError: If none of this title was made.
     """
-    values = [value for _, value in options]
-    if not all(isinstance(value, int | float) for value in values):
-        return list(range(len(values)))
-    return list(map(float, values)) if any(isinstance(v, float) for v in values) else values
-
-
-def _plain(array: np.ndarray) -> list[float | str | None]:
-    """An array as JSON can hold it."""
-    return [
-        x if math.isfinite(x) else None if math.isnan(x) else str(x)
-        for x in np.ravel(array).astype(float).tolist()
-    ]
+    if title not in _MADE:
+        made = ", ".join(_MADE) or "none"
+        raise ValueError(
+            f"title must be that of an explorer made here, whose cells were run: {made}; "
+            f"got {title!r}"
+        )
+    return _MADE[title]

@@ -117,7 +117,10 @@ function start(root, number) {
   const { title, specs, controls, presets, grid } = JSON.parse(root.querySelector(".vg-data").textContent);
   const positions = Object.fromEntries(controls.map(({ name, value }) => [name, value]));
   const read = gridReader(grid, controls);
-  const model = modelOf({ live: false });
+  const quoted = controls.filter(({ quoted }) => quoted).map(({ name }) => name);
+  // The page is made of the notebook of the same name.
+  const place = `the notebook ${decodeURIComponent(location.pathname).split("/").pop().replace(/\.html$/, "") || "index"}`;
+  const model = modelOf({ title, quoted, place });
   const show = {};
   const update = (changed) => {
     Object.assign(positions, changed);
@@ -152,13 +155,17 @@ function start(root, number) {
   const charts = element("div", { class: "vg-charts" });
   box.append(charts);
   root.append(box);
-  for (const spec of specs) render({ model: { ...model, get: (name) => (name === "spec" ? spec : model.get(name)) }, el: charts });
-  box.append(element("p", { class: "vg-state" }, "Every position shows what JAX computed for it; the results came with this page."));
+  specs.forEach((spec, i) => {
+    const own = { spec, first: i === 0 };
+    render({ model: { ...model, get: (name) => own[name] ?? model.get(name) }, el: charts });
+  });
+  box.append(element("p", { class: "vg-state" }, "Every position shows what JAX computed for it; the results came with this page, accurate to 0.21 %."));
   root.querySelector(".vg-fallback").hidden = true;
 }
 
-document.querySelectorAll(".vg-explorer:not([data-ready])").forEach((root, number) => {
-  if (!root.querySelector(".vg-data")) return;
+// Numbered over the whole page: each may have come with a script of its own.
+document.querySelectorAll(".vg-explorer").forEach((root, number) => {
+  if (root.dataset.ready || !root.querySelector(".vg-data")) return;
   root.dataset.ready = "true";
   try {
     start(root, number);
