@@ -24,6 +24,7 @@ from sphinx.util.fileutil import copy_asset
 ROOT = Path(__file__).parent.parent
 COMPUTES = ("jax", "jaxlib", "numpy", "optax", "matplotlib", "ipywidgets", "myst-nb")
 REPEATED = re.compile(r"<(script class=\"vg-script\"|style)>.*?</(?:script|style)>", re.DOTALL)
+ARGUMENTS = re.compile(r'<dl>\s*((?:<dd><em class="sig-param">.*?</dd>\s*)+)</dl>', re.DOTALL)
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 UNKNOWN = ", in Binder: put the course on GitHub and build it there; the link then stands here."
 
@@ -107,6 +108,13 @@ def once(body: str) -> str:
     return REPEATED.sub(lambda m: m[0] if m.start() == kept[m[0]] else "", body)
 
 
+def unlisted(body: str) -> str:
+    """Take the name of a list from what has no items: bibliographies, arguments in a signature."""
+    body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    body = ARGUMENTS.sub(lambda m: f'<span class="vg-arguments">{m[1]}</span>', body)
+    return re.sub(r'<dd>(<em class="sig-param">.*?)</dd>', r"<span>\1</span>", body)
+
+
 def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: object) -> None:
     """Drop what a page holds twice or without use, and name what has no name.
 
@@ -129,7 +137,7 @@ def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: obj
 
     context["script_files"] = list(filter(wanted, context["script_files"]))
     if "body" in context:
-        context["body"] = once(context["body"])
+        context["body"] = unlisted(once(context["body"]))
     if generate := context.get("generate_toctree_html"):
 
         def named(*arguments: object, **options: object) -> str:
