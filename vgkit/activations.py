@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 Function = Callable[[Float[Array, "..."]], Float[Array, "..."]]
-"""An activation: a function of each element of an array."""
+"""An activation, which is a function of each element of an array."""
 
 
 class Activation(NamedTuple):

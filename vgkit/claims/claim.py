@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 VERDICTS = ("holds", "holds under conditions", "misleading", "false")
-"""What measurement can say. Misleading: true of some networks, but no ground to act on."""
+"""What measurement can say. What is misleading is true of some networks, but no ground to act on."""
 
 
 class Range(NamedTuple):
@@ -26,7 +26,7 @@ class Range(NamedTuple):
 
 
 Evidence = dict[str, Range]
-"""What was measured for a claim: numbers by name."""
+"""What was measured for a claim, as numbers by name."""
 
 
 class Claim(NamedTuple):

@@ -138,7 +138,7 @@ class Explorer:
 
     @cached_property
     def widget(self) -> ipywidgets.VBox:
-        """The live face: the controls above the charts."""
+        """The live face, with the controls above the charts."""
         self._panels = [
             live.Chart(spec=spec, title=self.title, first=i == 0, quoted=self._quoted())
             for i, spec in enumerate(self.charts)

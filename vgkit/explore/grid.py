@@ -29,7 +29,7 @@ MISSING = "~"
 _NOT_FINITE = ("inf", "-inf")
 
 Packed = dict[str, Any]
-"""What `pack` returns: a dict that JSON can hold."""
+"""What `pack` returns, a dict that JSON can hold."""
 
 
 def sweep(

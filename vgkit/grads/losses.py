@@ -7,7 +7,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 Loss = Callable[[Float[Array, " outputs"], Array], Float[Array, ""]]
-"""A function (output, target) -> scalar: the loss of one example."""
+"""A function (output, target) -> scalar, the loss of one example."""
 
 
 def mean_squared_error(

@@ -12,7 +12,7 @@ from vgkit import _check, activations, recurrent
 from vgkit.grads.signals import NORMS, rms
 
 StatesLoss = Callable[[Float[Array, "states hidden"]], Float[Array, ""]]
-"""A function (states) -> scalar: the loss of one sequence, given its hidden states."""
+"""A function (states) -> scalar, the loss of one sequence given its hidden states."""
 
 
 class StateNorms(NamedTuple):

@@ -46,9 +46,9 @@ class Conv(NamedTuple):
 
 
 MLP = list[Layer]
-"""A multilayer perceptron: its layers, input side first."""
+"""A multilayer perceptron, as its layers, input side first."""
 Net = list[Layer | Conv]
-"""A network: its layers, input side first."""
+"""A network, as its layers, input side first."""
 
 
 def linear(layer: Layer | Conv, h: Float[Array, "..."]) -> Float[Array, "..."]:

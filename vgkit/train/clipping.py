@@ -5,7 +5,7 @@ import optax
 from vgkit import _check
 
 CLIPPINGS = {"norm": optax.clip_by_global_norm, "value": optax.clip}
-"""Ways to clip by name: by the norm of all parameters together, or each entry by itself."""
+"""Ways to clip, by name, the norm of all parameters together or each entry by itself."""
 
 
 def clipping(threshold: float, by: str = "norm") -> optax.GradientTransformation:
