@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 VERDICTS = ("holds", "holds under conditions", "misleading", "false")
-"""What measurement can say. What is misleading is true of some networks, but no ground to act on."""
+"""What measurement can say. "Misleading" is true of some networks, but no ground to act on."""
 
 
 class Range(NamedTuple):
