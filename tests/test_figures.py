@@ -27,7 +27,7 @@ ALT = 'Falls "steeply" & stays < 1.'
 DRAWN = {
     page: count
     for page in pages.all_pages()
-    if (count := (ROOT / f"{page}.md").read_text("utf-8").count("plt.subplots("))
+    if (count := pages.figures((ROOT / f"{page}.md").read_text("utf-8")))
 }
 GROUNDS = {"000000", "ffffff", "e2e2e2", "ebebeb"}  # text, and what lies behind text and lines
 

@@ -146,8 +146,7 @@ def test_chapter_has_its_parts(path):
     tasks = re.findall(r"^:label: \S+\n```\n(.*?)```\{exercise-end\}", text, re.M | re.S)
     assert len(tasks) == len(exercises) and all("```{code-cell}" in task for task in tasks)
     assert tasks[0].startswith("*Warm-up.*") and tasks[-1].startswith("*Open.*")
-    figures = text.count("plt.subplots(")
-    assert text.count("image: {alt:") == figures
+    assert text.count("image: {alt:") == pages.figures(text)
     used = set(re.findall(r"\{eval\}`said\.(\w+)`", text))
     said = re.findall(r"(\w+)=\(", " ".join(re.findall(r"^say\(.*?\)\n", text, re.M | re.S)))
     assert used and used == set(said), "every number in the prose comes from a cell of the page"

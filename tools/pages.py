@@ -1,5 +1,6 @@
 """The pages of the book, in the order of its table of contents."""
 
+import re
 from pathlib import Path
 
 import yaml
@@ -28,6 +29,11 @@ def live() -> list[str]:
 def asking() -> list[str]:
     """The pages that have questions to check oneself by."""
     return _with("selfcheck.show(")
+
+
+def figures(text: str) -> int:
+    """How many pictures a page shows: new ones, and those shown once more."""
+    return len(re.findall(r"plt\.subplots\(|^figure$", text, re.MULTILINE))
 
 
 def _with(call: str) -> list[str]:
