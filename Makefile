@@ -14,6 +14,9 @@ export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 # One process may find a program that another is still writing; it then compiles by itself.
 export PYTHONWARNINGS := ignore:Error reading persistent compilation cache:UserWarning
 
+# Many containers forbid Python to keep its bytecode: every page's kernel would make that of all packages anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help book test serve lab bench lock clean
 
 help: ## Show what there is to make

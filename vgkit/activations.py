@@ -130,8 +130,11 @@ def slope(name: str, z: Float[Array, "..."] | float) -> Float[Array, "..."]:
     Raises:
         ValueError: If there is no such activation.
     """
-    phi = function(name)
-    z = jnp.asarray(z, float)
+    return _slope(function(name), jnp.asarray(z, float))
+
+
+@partial(jax.jit, static_argnums=0)
+def _slope(phi: Function, z: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.vectorize(jax.grad(phi))(z)
 
 

@@ -65,6 +65,8 @@ class Explorer:
         if not self.charts:
             raise ValueError("chart must be a chart or several; got none")
         self._options = {name: live.options(control) for name, control in controls.items()}
+        first, *others = self._options
+        self._order = [*others, first]
         self._run = jax.jit(compute)
         self._compute = compute
         self.presets = {
@@ -92,10 +94,12 @@ class Explorer:
                 raise ValueError(
                     f"{name} must be a position from 0 to {len(options) - 1}; got {position!r}"
                 )
-        values = {
-            name: live.numbers(self._options[name])[position]
-            for name, position in {**self.positions(), **positions}.items()
-        }
+        where = {**self.positions(), **positions}
+        if os.environ.get(STATIC) == "1":  # the page has the grid: no second program for one row
+            place = tuple(where[name] for name in self._order)
+            row = {name: array[place] for name, array in self._swept.items()}
+            return results.checked(row, self.charts)
+        values = {name: live.numbers(self._options[name])[i] for name, i in where.items()}
         return results.checked(self._run(**values), self.charts)
 
     def choose(self, **values: Any) -> "Explorer":
@@ -112,11 +116,12 @@ class Explorer:
 
     def grid(self) -> dict[str, grid.Packed]:
         """Results for every combination of the controls' positions, packed; see `grid.pack`."""
-        first, *others = self._options
-        order = [*others, first]
-        axes = {name: live.numbers(self._options[name]) for name in order}
-        swept = grid.sweep(self._compute, axes)
-        return {name: grid.pack(array, order) for name, array in swept.items()}
+        return {name: grid.pack(array, self._order) for name, array in self._swept.items()}
+
+    @cached_property
+    def _swept(self) -> dict[str, np.ndarray]:
+        axes = {name: live.numbers(self._options[name]) for name in self._order}
+        return grid.sweep(self._compute, axes)
 
     def names(self, positions: Mapping[str, int] | None = None) -> dict[str, str]:
         """What each control shows, at given positions or now."""

@@ -62,7 +62,11 @@ def sweep(
     run = (lambda columns: jax.lax.map(row, columns)) if outer else row
     results = jax.jit(run)(columns)
     sizes = tuple(len(values) for values in axes.values())
-    return {name: np.asarray(a).reshape(*sizes, -1) for name, a in results.items()}
+    leading = 2 if outer else 1
+    return {
+        name: np.asarray(a).reshape(*sizes, *(a.shape[leading:] or (1,)))
+        for name, a in results.items()
+    }
 
 
 def pack(array: Float[np.ndarray, "*settings points"], names: Sequence[str]) -> Packed:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,7 @@ def gaussian_mean(f: Callable[[Array], Array], length: Number = 1.0) -> Float[Ar
     return jnp.sum(_WEIGHTS * f(jnp.sqrt(length) * _NODES))
 
 
+@partial(jax.jit, static_argnums=(0, 2))
 def slope_moment(phi: activations.Function, length: Number, power: int) -> Float[Array, ""]:
     r"""Mean power of the slope, :math:`E[\phi'(\sqrt{q} Z)^p]`."""
 

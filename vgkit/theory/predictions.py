@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from vgkit import _check
+from vgkit.activations import Function
 from vgkit.theory.layer import Activation, Number, gaussian_mean, resolve, slope_moment
 
 
@@ -118,13 +120,7 @@ def predict(
     elif not _check.traced(depth) and not 1 <= depth <= len(forward):
         raise ValueError(f"depth must be a number from 1 to {len(forward)}; got {depth!r}")
 
-    def step(square: Array, gain: Array) -> tuple[Array, tuple[Array, ...]]:
-        q = gain * square + sigma_b**2
-        slopes = slope_moment(phi, q, 2), slope_moment(phi, q, 4)
-        return gaussian_mean(lambda z: phi(z) ** 2, q), (q, square, *slopes)
-
-    start = jnp.asarray(input_square, float)
-    _, (length, square, slope2, slope4) = jax.lax.scan(step, start, forward)
+    length, square, slope2, slope4 = _moments(phi, forward, sigma_b, input_square)
     layer = jnp.arange(len(forward))
     factor = jnp.where(layer < depth - 1, backward * slope2, 1.0)
     growth = jnp.where(layer < depth - 1, (3 * slope4 / slope2**2 - 1) / width, 0.0)
@@ -136,3 +132,15 @@ def predict(
         weight_gradient=signal * jnp.sqrt(square / square[depth - 1]) + missing,
         log_variance=jnp.cumsum(growth[::-1])[::-1] + missing,
     )
+
+
+@partial(jax.jit, static_argnums=0)
+def _moments(phi: Function, gains: Array, sigma_b: Number, square: Number) -> tuple[Array, ...]:
+    """Length, mean square of the input, and both moments of the slope in every layer."""
+
+    def step(square: Array, gain: Array) -> tuple[Array, tuple[Array, ...]]:
+        q = gain * square + sigma_b**2
+        slopes = slope_moment(phi, q, 2), slope_moment(phi, q, 4)
+        return gaussian_mean(lambda z: phi(z) ** 2, q), (q, square, *slopes)
+
+    return jax.lax.scan(step, jnp.asarray(square, float), gains)[1]
