@@ -14,7 +14,7 @@ export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 # One process may find a program that another is still writing; it then compiles by itself.
 export PYTHONWARNINGS := ignore:Error reading persistent compilation cache:UserWarning
 
-.PHONY: help book test serve lab bench lock clean
+.PHONY: help book pdf test serve lab bench lock clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -41,6 +41,11 @@ serve: ## Show the built book
 	@test -f $(HTML)/index.html || { echo "There is no book yet; run: make book"; exit 1; }
 	@echo "The book is at http://localhost:$(PORT)/ (Ctrl-C ends it)"
 	@$(PYTHON) -m http.server $(PORT) --bind localhost --directory $(HTML)
+
+pdf: $(VENV)/.test ## Print the book into one PDF, _build/book.pdf
+	$(BIN)/python tools/chromium.py
+	$(MAKE) book
+	$(BIN)/python -m tools.pdf
 
 lab: $(VENV)/.book ## Open the chapters as notebooks
 	$(BIN)/jupytext-config set-default-viewer markdown
