@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, faults
+from conftest import ROOT, faults, sideways
 
 from tools import pages
 
 PAGES = [*pages.all_pages(), "genindex", "search"]
 LIVE = pages.live()
-PLAIN = sorted({*pages.all_pages()} - {*LIVE, *pages.asking()})
 
 
 def test_every_page_is_listed(book):
@@ -24,47 +23,51 @@ def test_every_page_is_listed(book):
     assert built == set(PAGES) - {"genindex"}
 
 
-def local(page):
-    """Requests that a browser may make for a page in a folder."""
-    return [p for p in page.problems if not re.match("failed: data:", p)]
-
-
+@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", PAGES)
-def test_over_http(site, open_page, page):
-    opened = open_page(f"{site}/{page}.html")
-    assert opened.problems == []
+def test_over_http_accessible_and_within_the_screen(site, open_page, page, theme):
+    opened = open_page(f"{site}/{page}.html", theme=theme)
+    assert opened.locator("html").get_attribute("data-theme") == theme
     assert opened.locator("html").get_attribute("lang") == "en"
     fields = opened.locator("input[type=search]:visible, .search-button__button:visible")
     assert fields.count() == (2 if page == "search" else 1)  # that page is itself a search field
     for image in opened.locator("img").all():
         alt = image.get_attribute("alt")
         assert alt and not alt.startswith("_images"), image.get_attribute("src")
-
-
-@pytest.mark.parametrize("page", LIVE)
-def test_from_a_folder(book, open_page, page):
-    opened = open_page((book / f"{page}.html").as_uri())
+    opened.locator(".vg-explorer details").evaluate_all("all => all.forEach(e => e.open = true)")
+    for width, check in ((1400, faults), (768, sideways), (380, faults)):
+        opened.set_viewport_size({"width": width, "height": 900})
+        opened.evaluate("new Promise(requestAnimationFrame)")  # explorers draw anew
+        assert check(opened) == [], width
     assert opened.problems == []
-    explorers = opened.locator(".vg-explorer")
-    assert explorers.count() >= 1
-    for i in range(explorers.count()):
-        assert explorers.nth(i).get_attribute("data-ready") == "true"
-        assert explorers.nth(i).locator("svg .vg-line").count() >= 1
-    if page != "index":
-        opened.wait_for_selector("mjx-container")
-        assert opened.locator("mjx-merror").count() == 0
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [380, 1400])
-@pytest.mark.parametrize("page", [*LIVE, *PLAIN])  # the others: see test_selfcheck.py
-def test_accessible_and_within_the_screen(site, open_page, page, width, theme):
-    opened = open_page(f"{site}/{page}.html", theme=theme, viewport={"width": width, "height": 900})
-    assert opened.locator("html").get_attribute("data-theme") == theme
-    assert opened.problems == []
-    for details in opened.locator(".vg-explorer details").all():
-        details.evaluate("e => e.open = true")
-    assert faults(opened) == []
+SMALL = """() => [...document.querySelectorAll(
+    'main :is(button, select, summary, textarea, input[type=range], input[type=text]), '
+    + 'main label:has(input), .vg-choices label, .bd-header-article :is(button, label)')]
+  .filter(e => e.checkVisibility({visibilityProperty: true}))
+  .map(e => [e.outerHTML.slice(0, 90), e.getBoundingClientRect()])
+  .filter(([, box]) => box.height < 44 || box.width < 44).map(([html]) => html)"""
+
+
+def test_from_a_folder_on_a_phone(book, open_page):
+    """Every page without a server: whole, and to be used by thumb."""
+    opened = open_page(
+        (book / "index.html").as_uri(), viewport={"width": 380, "height": 900}, has_touch=True
+    )
+    for page in PAGES:
+        opened.goto((book / f"{page}.html").as_uri())
+        opened.evaluate("window.MathJax?.startup?.promise")
+        assert opened.problems == [], page
+        assert opened.locator("mjx-merror").count() == 0, page
+        written, shown = opened.locator(".math").count(), opened.locator("mjx-container").count()
+        assert shown >= written, page
+        explorers = opened.locator(".vg-explorer")
+        assert (explorers.count() >= 1) == (page in LIVE), page
+        for explorer in explorers.all():
+            assert explorer.get_attribute("data-ready") == "true", page
+            assert explorer.locator("svg .vg-line").count() >= 1, page
+        assert opened.evaluate(SMALL) == [], page
 
 
 def test_search(site, open_page):
