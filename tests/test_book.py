@@ -34,12 +34,12 @@ def test_over_http_accessible_and_within_the_screen(site, open_page, page, theme
     for image in opened.locator("img").all():
         alt = image.get_attribute("alt")
         assert alt and not alt.startswith("_images"), image.get_attribute("src")
+    assert opened.problems == []
     opened.locator(".vg-explorer details").evaluate_all("all => all.forEach(e => e.open = true)")
     for width, check in ((1400, faults), (768, sideways), (380, faults)):
         opened.set_viewport_size({"width": width, "height": 900})
         opened.evaluate("new Promise(requestAnimationFrame)")  # explorers draw anew
         assert check(opened) == [], width
-    assert opened.problems == []
 
 
 SMALL = """() => [...document.querySelectorAll(
