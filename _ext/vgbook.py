@@ -1,5 +1,6 @@
 """What this book needs of Sphinx beyond Jupyter Book: live pages without a kernel or a network."""
 
+import base64
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -7,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -24,7 +26,9 @@ from sphinx.util.fileutil import copy_asset
 ROOT = Path(__file__).parent.parent
 COMPUTES = ("jax", "jaxlib", "numpy", "optax", "matplotlib", "ipywidgets", "myst-nb")
 REPEATED = re.compile(r"<(script class=\"vg-script\"|style)>.*?</(?:script|style)>", re.DOTALL)
+PNG = re.compile(r"<img( alt=\"[^\"]*\" src=\"data:image/png;base64,)([\w+/]{32})")
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+AT_ONCE = "documentation_options.js"
 UNKNOWN = ", in Binder: put the course on GitHub and build it there; the link then stands here."
 
 
@@ -107,12 +111,19 @@ def once(body: str) -> str:
     return REPEATED.sub(lambda m: m[0] if m.start() == kept[m[0]] else "", body)
 
 
+def sized(image: re.Match) -> str:
+    """A picture within the page with its size said, so that nothing moves when it is drawn."""
+    width, height = struct.unpack(">16x2I", base64.b64decode(image[2]))
+    return f'<img width="{width}" height="{height}"{image[1]}{image[2]}'
+
+
 def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: object) -> None:
     """Drop what a page holds twice or without use, and name what has no name.
 
     sphinx-thebe declares its constant twice, which is an error in the browser's console; explorers
     bring the same script and style each; the state of widgets is of use to a kernel only. The
-    buttons that unfold the contents say nothing to a screen reader.
+    buttons that unfold the contents say nothing to a screen reader. Scripts wait until the page is
+    there, but for the one that a line in the page's head needs at once.
     """
     seen: set[str] = set()
 
@@ -127,9 +138,14 @@ def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: obj
         attributes = script.attributes
         return attributes.get("type") != WIDGET_STATE and first(attributes.get("body", ""))
 
-    context["script_files"] = list(filter(wanted, context["script_files"]))
+    scripts = list(filter(wanted, context["script_files"]))
+    for script in scripts:
+        name = str(getattr(script, "filename", None) or AT_ONCE)
+        if not name.endswith(AT_ONCE) and "async" not in script.attributes:
+            script.attributes["defer"] = "defer"
+    context["script_files"] = scripts
     if "body" in context:
-        context["body"] = once(context["body"])
+        context["body"] = PNG.sub(sized, once(context["body"]))
     if generate := context.get("generate_toctree_html"):
 
         def named(*arguments: object, **options: object) -> str:
