@@ -117,13 +117,22 @@ def sized(image: re.Match) -> str:
     return f'<img width="{width}" height="{height}"{image[1]}{image[2]}'
 
 
+def deferred(script: object) -> object:
+    """A script that waits until the page is there, but for the one that the page's head needs."""
+    name = str(getattr(script, "filename", None) or AT_ONCE)
+    if name.endswith(AT_ONCE) or "async" in script.attributes:
+        return script
+    attributes = {**script.attributes, "defer": "defer"}
+    return type(script)(script.filename, priority=script.priority, **attributes)
+
+
 def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: object) -> None:
     """Drop what a page holds twice or without use, and name what has no name.
 
     sphinx-thebe declares its constant twice, which is an error in the browser's console; explorers
     bring the same script and style each; the state of widgets is of use to a kernel only. The
-    buttons that unfold the contents say nothing to a screen reader. Scripts wait until the page is
-    there, but for the one that a line in the page's head needs at once.
+    buttons that unfold the contents say nothing to a screen reader. Scripts do not keep a page
+    waiting; those of the search page need each other in turn.
     """
     seen: set[str] = set()
 
@@ -138,12 +147,8 @@ def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: obj
         attributes = script.attributes
         return attributes.get("type") != WIDGET_STATE and first(attributes.get("body", ""))
 
-    scripts = list(filter(wanted, context["script_files"]))
-    for script in scripts:
-        name = str(getattr(script, "filename", None) or AT_ONCE)
-        if not name.endswith(AT_ONCE) and "async" not in script.attributes:
-            script.attributes["defer"] = "defer"
-    context["script_files"] = scripts
+    scripts = filter(wanted, context["script_files"])
+    context["script_files"] = list(scripts if pagename == "search" else map(deferred, scripts))
     if "body" in context:
         context["body"] = PNG.sub(sized, once(context["body"]))
     if generate := context.get("generate_toctree_html"):

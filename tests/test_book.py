@@ -96,6 +96,30 @@ def test_weight(book, page):
     assert len(re.findall(r"<script class=\"vg-script\"", text)) == 1
 
 
+TAG = re.compile(r'<(?:script|link)[^>]*?(?:src|href)="([^":#?]+\.(?:js|css))[^>]*>')
+
+
+def test_what_a_page_loads(book):
+    """Bytes as a server sends them; no script that the page waits for; pictures of known size."""
+    sizes = {}
+
+    def size(path):
+        return sizes.setdefault(path, len(gzip.compress(path.read_bytes(), 9)))
+
+    for page in PAGES:
+        path = book / f"{page}.html"
+        text = path.read_text()
+        assert size(path) <= 340_000, page
+        files = {(path.parent / tag[1]).resolve() for tag in TAG.finditer(text)}
+        assert sum(map(size, files)) <= 450_000, page
+        scripts = [tag for tag in TAG.finditer(text) if tag[0].startswith("<script")]
+        waited = {Path(tag[1]).name for tag in scripts if not re.search("defer|async", tag[0])}
+        assert waited == {"documentation_options.js"} or page == "search"
+        for image in re.findall("<img[^>]*>", text):
+            assert 'width="' in image or "logo__image" in image, page  # the theme's own has its box
+    assert size(book / "_static" / "scripts" / "fontawesome.js") < 30_000  # else 540 kB
+
+
 def test_no_widget_state_and_no_machine_in_the_pages(book):
     for path in book.rglob("*.html"):
         text = path.read_text()
