@@ -14,7 +14,7 @@ export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 # One process may find a program that another is still writing; it then compiles by itself.
 export PYTHONWARNINGS := ignore:Error reading persistent compilation cache:UserWarning
 
-.PHONY: help book pdf test serve lab bench lock clean
+.PHONY: help book pdf test latest serve lab bench lock clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -58,6 +58,9 @@ test: $(VENV)/.test ## Build the book and run every check (TORCH=1: PyTorch as a
 	$(BIN)/python tools/chromium.py
 	$(MAKE) book
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+latest: ## Try the newest releases of all dependencies; the environment stays as it is
+	$(PYTHON) -m tools.latest
 
 bench: export JAX_ENABLE_COMPILATION_CACHE := false
 bench: $(VENV)/.test ## Measure the explorers' speed, and what watching a training step costs

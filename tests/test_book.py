@@ -200,3 +200,23 @@ def test_launch_links_lead_to_the_repository_or_are_not_there(small_book, reposi
     else:
         assert links == []
         assert "Run it in the cloud" in html
+
+
+def test_sphinx_alone_builds_the_same(small_book):
+    """The way out of Jupyter Book 1: its settings as Sphinx's own."""
+    expected = build(small_book, VGKIT_REPOSITORY="")
+    tools, out = Path(sys.executable).parent, small_book / "_build" / "sphinx"
+    path = os.pathsep.join([str(small_book), str(small_book / "_ext")])
+    for command in (["jupyter-book", "config", "sphinx", "."], ["sphinx-build", "-W", ".", out]):
+        done = subprocess.run(
+            [tools / command[0], *command[1:]],
+            cwd=small_book,
+            env={**os.environ, "PYTHONPATH": path, "VGKIT_REPOSITORY": ""},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (out / "index.html").read_text() == expected
+    for name in ("book.css", "print.js", "scripts/fontawesome.js", "mathjax/tex-chtml.js"):
+        built = small_book / "_build" / "html" / "_static" / name
+        assert (out / "_static" / name).read_bytes() == built.read_bytes(), name
