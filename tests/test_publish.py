@@ -109,6 +109,15 @@ def test_cards(published):
     assert '<meta property="og:title" content="One &amp; all">' in one
 
 
+@pytest.mark.parametrize("page", ["index", "chapters/two"])
+def test_the_launch_link_opens_the_page_s_notebook(published, page):
+    text = (published / f"{page}.html").read_text()
+    start = "https://mybinder.org/v2/gh/someone/course/main?urlpath=lab/tree/"
+    links = set(re.findall(f'href="{re.escape(start)}([^"]+)"', text))
+    assert f"{page}.md" in links
+    assert links <= {f"{page}.md", "index.md"}  # the first page also offers the whole course
+
+
 def test_sitemap_names_every_page_and_no_other(published):
     root = ElementTree.parse(published / "sitemap.xml").getroot()
     places = [place.text for place in root.iter("{http://www.sitemaps.org/schemas/sitemap/0.9}loc")]
