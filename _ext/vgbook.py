@@ -1,6 +1,5 @@
 """What this book needs of Sphinx beyond Jupyter Book: live pages without a kernel or a network."""
 
-import base64
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -8,7 +7,6 @@ import logging
 import os
 import re
 import shutil
-import struct
 import subprocess
 from pathlib import Path
 
@@ -26,7 +24,6 @@ from sphinx.util.fileutil import copy_asset
 ROOT = Path(__file__).parent.parent
 COMPUTES = ("jax", "jaxlib", "numpy", "optax", "matplotlib", "ipywidgets", "myst-nb")
 REPEATED = re.compile(r"<(script class=\"vg-script\"|style)>.*?</(?:script|style)>", re.DOTALL)
-PNG = re.compile(r"<img( alt=\"[^\"]*\" src=\"data:image/png;base64,)([\w+/]{32})")
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 AT_ONCE = "documentation_options.js"
 UNKNOWN = ", in Binder: put the course on GitHub and build it there; the link then stands here."
@@ -99,6 +96,15 @@ def execute(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     executor.run_and_cache(filter_uris=notebooks, timeout=app.config.nb_execution_timeout)
 
 
+def deferred(script: object) -> object:
+    """A script that waits until the page is there, but for the one that the page's head needs."""
+    name = str(getattr(script, "filename", None) or AT_ONCE)
+    if name.endswith(AT_ONCE) or "async" in script.attributes:
+        return script
+    attributes = {**script.attributes, "defer": "defer"}
+    return type(script)(script.filename, priority=script.priority, **attributes)
+
+
 def once(body: str) -> str:
     """Keep one of equal styles, the first, and one of equal scripts, the last.
 
@@ -109,21 +115,6 @@ def once(body: str) -> str:
     scripts = {m[0]: m.start() for m in REPEATED.finditer(body)}
     kept = {m: (styles if m.startswith("<style") else scripts)[m] for m in scripts}
     return REPEATED.sub(lambda m: m[0] if m.start() == kept[m[0]] else "", body)
-
-
-def sized(image: re.Match) -> str:
-    """A picture within the page with its size said, so that nothing moves when it is drawn."""
-    width, height = struct.unpack(">16x2I", base64.b64decode(image[2]))
-    return f'<img width="{width}" height="{height}"{image[1]}{image[2]}'
-
-
-def deferred(script: object) -> object:
-    """A script that waits until the page is there, but for the one that the page's head needs."""
-    name = str(getattr(script, "filename", None) or AT_ONCE)
-    if name.endswith(AT_ONCE) or "async" in script.attributes:
-        return script
-    attributes = {**script.attributes, "defer": "defer"}
-    return type(script)(script.filename, priority=script.priority, **attributes)
 
 
 def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: object) -> None:
@@ -150,7 +141,7 @@ def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: obj
     scripts = filter(wanted, context["script_files"])
     context["script_files"] = list(scripts if pagename == "search" else map(deferred, scripts))
     if "body" in context:
-        context["body"] = PNG.sub(sized, once(context["body"]))
+        context["body"] = once(context["body"])
     if generate := context.get("generate_toctree_html"):
 
         def named(*arguments: object, **options: object) -> str:

@@ -130,7 +130,7 @@ def test_every_explorer_can_be_given_a_reader_s_own_function(run_pages, page):
     explorers, turns = (made[page] for made in run_pages)
     assert len(turns) == len(explorers)
     for own, explorer in zip(turns, explorers, strict=True):
-        assert own.charts is explorer.charts
+        assert own.charts == explorer.charts
         assert set(own.controls.values()) <= set(explorer.controls.values())
         result, before = own.at(), explorer.at()
         assert own.sentence()
