@@ -78,8 +78,9 @@ def test_search(site, open_page):
 
 
 MOVING = """() => [...document.querySelectorAll('*')].filter(element => {
-  const { transitionDuration, animationName, scrollBehavior } = getComputedStyle(element);
-  return scrollBehavior === 'smooth' || animationName !== 'none' || /[1-9]/.test(transitionDuration);
+  const style = getComputedStyle(element);
+  return style.scrollBehavior === 'smooth' || style.animationName !== 'none'
+    || /[1-9]/.test(style.transitionDuration);
 }).map(element => element.outerHTML.slice(0, 80))"""
 
 
