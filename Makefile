@@ -17,7 +17,7 @@ export PYTHONWARNINGS := ignore:Error reading persistent compilation cache:UserW
 # Many containers forbid Python to keep its bytecode: every page's kernel would make that of all packages anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help book test serve lab bench lock clean
+.PHONY: help book pdf test latest serve lab bench lock clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -45,6 +45,11 @@ serve: ## Show the built book
 	@echo "The book is at http://localhost:$(PORT)/ (Ctrl-C ends it)"
 	@$(PYTHON) -m http.server $(PORT) --bind localhost --directory $(HTML)
 
+pdf: $(VENV)/.test ## Print the book into one PDF, _build/book.pdf
+	$(BIN)/python tools/chromium.py
+	$(MAKE) book
+	$(BIN)/python -m tools.pdf
+
 lab: $(VENV)/.book ## Open the chapters as notebooks
 	$(BIN)/jupytext-config set-default-viewer markdown
 	$(BIN)/jupyter lab index.md
@@ -56,6 +61,9 @@ test: $(VENV)/.test ## Build the book and run every check (TORCH=1: PyTorch as a
 	$(BIN)/python tools/chromium.py
 	$(MAKE) book
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+latest: ## Try the newest releases of all dependencies; the environment stays as it is
+	$(PYTHON) -m tools.latest
 
 bench: export JAX_ENABLE_COMPILATION_CACHE := false
 bench: $(VENV)/.test ## Measure the explorers' speed, and what watching a training step costs

@@ -5,8 +5,10 @@ Every colour becomes a CSS variable with itself as default: `_static/book.css` g
 partner on a dark ground.
 """
 
+import base64
 import os
 import re
+import struct
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -21,6 +23,7 @@ STYLE = HERE.parent / "vgkit" / "course.mplstyle"
 CSS = HERE.parent / "_static" / "book.css"
 LINK = re.compile(r"#([^)]+)")  # in href="#name" and in clip-path="url(#name)"
 COLOUR = re.compile(r"#([0-9a-f]{6})\b")
+PNG = re.compile(r"<img( alt=\"[^\"]*\" src=\"data:image/png;base64,)([\w+/]{32})")
 DECIMALS = re.compile(r"(\.\d\d)\d+")
 ROOT_STYLE = "fill: var(--on-000000, #000000); stroke-linejoin: round; stroke-linecap: butt"
 """What matplotlib leaves unsaid, or says of all elements of the document."""
@@ -107,9 +110,22 @@ class Inline(SphinxPostTransform):
             image.replace_self(nodes.raw("", figure, format="html"))
 
 
+def sized(image: re.Match) -> str:
+    """An explorer's picture with its size said, so that nothing moves when it is drawn."""
+    width, height = struct.unpack(">16x2I", base64.b64decode(image[2]))
+    return f'<img width="{width}" height="{height}"{image[1]}{image[2]}'
+
+
+def size(app: Sphinx, pagename: str, template: str, context: dict, doctree: object) -> None:
+    """Say the sizes of the pictures that are part of a page."""
+    if "body" in context:
+        context["body"] = PNG.sub(sized, context["body"])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Let the pages' kernels draw SVG, and put it into the pages."""
     paths = (str(HERE), os.environ.get("JUPYTER_PATH", ""))
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, paths))
     app.add_post_transform(Inline)
+    app.connect("html-page-context", size)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

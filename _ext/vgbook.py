@@ -26,6 +26,7 @@ COMPUTES = ("jax", "jaxlib", "numpy", "optax", "matplotlib", "ipywidgets", "myst
 REPEATED = re.compile(r"<(script class=\"vg-script\"|style)>.*?</(?:script|style)>", re.DOTALL)
 ARGUMENTS = re.compile(r'<dl>\s*((?:<dd><em class="sig-param">.*?</dd>\s*)+)</dl>', re.DOTALL)
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+AT_ONCE = "documentation_options.js"
 UNKNOWN = ", in Binder: put the course on GitHub and build it there; the link then stands here."
 
 
@@ -96,6 +97,15 @@ def execute(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     executor.run_and_cache(filter_uris=notebooks, timeout=app.config.nb_execution_timeout)
 
 
+def deferred(script: object) -> object:
+    """A script that waits until the page is there, but for the one that the page's head needs."""
+    name = str(getattr(script, "filename", None) or AT_ONCE)
+    if name.endswith(AT_ONCE) or "async" in script.attributes:
+        return script
+    attributes = {**script.attributes, "defer": "defer"}
+    return type(script)(script.filename, priority=script.priority, **attributes)
+
+
 def once(body: str) -> str:
     """Keep one of equal styles, the first, and one of equal scripts, the last.
 
@@ -120,7 +130,8 @@ def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: obj
 
     sphinx-thebe declares its constant twice, which is an error in the browser's console; explorers
     bring the same script and style each; the state of widgets is of use to a kernel only. The
-    buttons that unfold the contents say nothing to a screen reader.
+    buttons that unfold the contents say nothing to a screen reader. Scripts do not keep a page
+    waiting; those of the search page need each other in turn.
     """
     seen: set[str] = set()
 
@@ -135,7 +146,8 @@ def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: obj
         attributes = script.attributes
         return attributes.get("type") != WIDGET_STATE and first(attributes.get("body", ""))
 
-    context["script_files"] = list(filter(wanted, context["script_files"]))
+    scripts = filter(wanted, context["script_files"])
+    context["script_files"] = list(scripts if pagename == "search" else map(deferred, scripts))
     if "body" in context:
         context["body"] = unlisted(once(context["body"]))
     if generate := context.get("generate_toctree_html"):

@@ -30,17 +30,22 @@ QUIET = [
 ]
 
 
-def faults(page):
-    """What axe finds serious or critical on a page, and whether it is wider than the screen."""
+def sideways(page):
+    """Whether a page is wider than the screen."""
     wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    return [f"{wide} px wider than the screen"] * (wide > 0)
+
+
+def faults(page):
+    """What axe finds serious or critical, headings out of order, and what `sideways` finds."""
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
     severe = [
         (v["id"], v["impact"], [node["html"][:120] for node in v["nodes"]][:3])
         for v in found
-        if v["impact"] in ("serious", "critical")
+        if v["impact"] in ("serious", "critical") or v["id"] == "heading-order"
     ]
-    return severe + [f"{wide} px wider than the screen"] * (wide > 0)
+    return severe + sideways(page)
 
 
 @pytest.fixture

@@ -36,6 +36,14 @@ def test_recipe(clone):
     assert "binder/start" in recipe
 
 
+def test_the_image_leaves_out_what_builds_and_tests_the_book():
+    """300 MB, half of it the driver of a browser, and PyTorch, which is 700 MB."""
+    left_out = {"jupyter-book", "sphinx-book-theme", "playwright", "pytest", "ruff", "torch"}
+    lines = (ROOT / "binder" / "requirements.txt").read_text().splitlines()
+    assert left_out.isdisjoint(line.split("==")[0] for line in lines)
+    assert all("==" in line for line in lines)  # pinned: nothing is looked for at the start
+
+
 def interpreter():
     """The Python that the image states, where this machine has one that runs; else this one."""
     stated = (ROOT / "binder" / "runtime.txt").read_text().strip().replace("-", "")
@@ -65,8 +73,13 @@ def test_installation_and_a_chapter(clone, tmp_path):
         "import jupytext, nbclient;"
         "notebook = jupytext.read('chapters/chain-rule.md');"
         "nbclient.NotebookClient(notebook, timeout=300).execute(cwd='chapters');"
-        "import json; print(json.dumps(notebook).count('widget-view+json'))"
+        "import json, resource;"
+        "peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024;"
+        "print(json.dumps(notebook).count('widget-view+json'), peak)"
     )
     shutil.rmtree(clone / "vgkit")  # what runs is what postBuild installed
     run("bash", "binder/start", "python", "-c", "import os; assert os.environ['OMP_NUM_THREADS']")
-    assert int(run("bash", "binder/start", "python", "-c", script)) >= 1
+    explorers, peak = run("bash", "binder/start", "python", "-c", script).split()
+    assert int(explorers) >= 1
+    server = 300  # MB, JupyterLab with its extensions; two kernels beside it
+    assert server + 2 * float(peak) < 2048

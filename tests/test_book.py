@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, faults
+from conftest import ROOT, faults, sideways
 
 from tools import pages
 
 PAGES = [*pages.all_pages(), "genindex", "search"]
 LIVE = pages.live()
-PLAIN = sorted({*pages.all_pages()} - {*LIVE, *pages.asking()})
 
 
 def test_every_page_is_listed(book):
@@ -24,47 +23,51 @@ def test_every_page_is_listed(book):
     assert built == set(PAGES) - {"genindex"}
 
 
-def local(page):
-    """Requests that a browser may make for a page in a folder."""
-    return [p for p in page.problems if not re.match("failed: data:", p)]
-
-
+@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", PAGES)
-def test_over_http(site, open_page, page):
-    opened = open_page(f"{site}/{page}.html")
-    assert opened.problems == []
+def test_over_http_accessible_and_within_the_screen(site, open_page, page, theme):
+    opened = open_page(f"{site}/{page}.html", theme=theme)
+    assert opened.locator("html").get_attribute("data-theme") == theme
     assert opened.locator("html").get_attribute("lang") == "en"
     fields = opened.locator("input[type=search]:visible, .search-button__button:visible")
     assert fields.count() == (2 if page == "search" else 1)  # that page is itself a search field
     for image in opened.locator("img").all():
         alt = image.get_attribute("alt")
         assert alt and not alt.startswith("_images"), image.get_attribute("src")
-
-
-@pytest.mark.parametrize("page", LIVE)
-def test_from_a_folder(book, open_page, page):
-    opened = open_page((book / f"{page}.html").as_uri())
     assert opened.problems == []
-    explorers = opened.locator(".vg-explorer")
-    assert explorers.count() >= 1
-    for i in range(explorers.count()):
-        assert explorers.nth(i).get_attribute("data-ready") == "true"
-        assert explorers.nth(i).locator("svg .vg-line").count() >= 1
-    if page != "index":
-        opened.wait_for_selector("mjx-container")
-        assert opened.locator("mjx-merror").count() == 0
+    opened.locator(".vg-explorer details").evaluate_all("all => all.forEach(e => e.open = true)")
+    for width, check in ((1400, faults), (768, sideways), (380, faults)):
+        opened.set_viewport_size({"width": width, "height": 900})
+        opened.wait_for_timeout(400)  # the theme looks a while later which boxes scroll
+        assert check(opened) == [], width
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [380, 1400])
-@pytest.mark.parametrize("page", [*LIVE, *PLAIN])  # the others: see test_selfcheck.py
-def test_accessible_and_within_the_screen(site, open_page, page, width, theme):
-    opened = open_page(f"{site}/{page}.html", theme=theme, viewport={"width": width, "height": 900})
-    assert opened.locator("html").get_attribute("data-theme") == theme
-    assert opened.problems == []
-    for details in opened.locator(".vg-explorer details").all():
-        details.evaluate("e => e.open = true")
-    assert faults(opened) == []
+SMALL = """() => [...document.querySelectorAll(
+    'main :is(button, select, summary, textarea, input[type=range], input[type=text]), '
+    + 'main label:has(input), .vg-choices label, .bd-header-article :is(button, label)')]
+  .filter(e => e.checkVisibility({visibilityProperty: true}))
+  .map(e => [e.outerHTML.slice(0, 90), e.getBoundingClientRect()])
+  .filter(([, box]) => box.height < 44 || box.width < 44).map(([html]) => html)"""
+
+
+def test_from_a_folder_on_a_phone(book, open_page):
+    """Every page without a server: whole, and to be used by thumb."""
+    opened = open_page(
+        (book / "index.html").as_uri(), viewport={"width": 380, "height": 900}, has_touch=True
+    )
+    for page in PAGES:
+        opened.goto((book / f"{page}.html").as_uri())
+        opened.evaluate("window.MathJax?.startup?.promise")
+        assert opened.problems == [], page
+        assert opened.locator("mjx-merror").count() == 0, page
+        written, shown = opened.locator(".math").count(), opened.locator("mjx-container").count()
+        assert shown >= written, page
+        explorers = opened.locator(".vg-explorer")
+        assert (explorers.count() >= 1) == (page in LIVE), page
+        for explorer in explorers.all():
+            assert explorer.get_attribute("data-ready") == "true", page
+            assert explorer.locator("svg .vg-line").count() >= 1, page
+        assert opened.evaluate(SMALL) == [], page
 
 
 def test_search(site, open_page):
@@ -74,9 +77,19 @@ def test_search(site, open_page):
     assert page.problems == []
 
 
+MOVING = """() => [...document.querySelectorAll('*')].filter(element => {
+  const style = getComputedStyle(element);
+  return style.scrollBehavior === 'smooth' || style.animationName !== 'none'
+    || /[1-9]/.test(style.transitionDuration);
+}).map(element => element.outerHTML.slice(0, 80))"""
+
+
 def test_no_motion_where_none_is_wanted(site, open_page):
+    address = f"{site}/chapters/depth.html"
+    assert open_page(address).evaluate(MOVING)  # the theme's own, so the check can fail
+    assert open_page(address, reduced_motion="reduce").evaluate(MOVING) == []
     css = (ROOT / "vgkit" / "explore" / "chart.css").read_text()
-    assert "transition" not in css and "animation" not in css  # nothing moves by itself
+    assert "transition" not in css and "animation" not in css  # explorers never move by themselves
 
 
 @pytest.mark.parametrize("page", LIVE)
@@ -91,6 +104,30 @@ def test_weight(book, page):
     assert size(own) <= 60_000
     assert size(own + r"|<div class=\"vg-explorer\">.*?</script>") <= 250_000
     assert len(re.findall(r"<script class=\"vg-script\"", text)) == 1
+
+
+TAG = re.compile(r'<(?:script|link)[^>]*?(?:src|href)="([^":#?]+\.(?:js|css))[^>]*>')
+
+
+def test_what_a_page_loads(book):
+    """Bytes as a server sends them; no script that the page waits for; pictures of known size."""
+    sizes = {}
+
+    def size(path):
+        return sizes.setdefault(path, len(gzip.compress(path.read_bytes(), 9)))
+
+    for page in PAGES:
+        path = book / f"{page}.html"
+        text = path.read_text()
+        assert size(path) <= 340_000, page
+        files = {(path.parent / tag[1]).resolve() for tag in TAG.finditer(text)}
+        assert sum(map(size, files)) <= 450_000, page
+        scripts = [tag for tag in TAG.finditer(text) if tag[0].startswith("<script")]
+        waited = {Path(tag[1]).name for tag in scripts if not re.search("defer|async", tag[0])}
+        assert waited == {"documentation_options.js"} or page == "search"
+        for image in re.findall("<img[^>]*>", text):
+            assert 'width="' in image or "logo__image" in image, page  # the theme's own has its box
+    assert size(book / "_static" / "scripts" / "fontawesome.js") < 30_000  # else 540 kB
 
 
 def test_no_widget_state_and_no_machine_in_the_pages(book):
@@ -173,3 +210,23 @@ def test_launch_links_lead_to_the_repository_or_are_not_there(small_book, reposi
     else:
         assert links == []
         assert "Run it in the cloud" in html
+
+
+def test_sphinx_alone_builds_the_same(small_book):
+    """The way out of Jupyter Book 1: its settings as Sphinx's own."""
+    expected = build(small_book, VGKIT_REPOSITORY="")
+    tools, out = Path(sys.executable).parent, small_book / "_build" / "sphinx"
+    path = os.pathsep.join([str(small_book), str(small_book / "_ext")])
+    for command in (["jupyter-book", "config", "sphinx", "."], ["sphinx-build", "-W", ".", out]):
+        done = subprocess.run(
+            [tools / command[0], *command[1:]],
+            cwd=small_book,
+            env={**os.environ, "PYTHONPATH": path, "VGKIT_REPOSITORY": ""},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (out / "index.html").read_text() == expected
+    for name in ("book.css", "print.js", "scripts/fontawesome.js", "mathjax/tex-chtml.js"):
+        built = small_book / "_build" / "html" / "_static" / name
+        assert (out / "_static" / name).read_bytes() == built.read_bytes(), name

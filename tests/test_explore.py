@@ -275,3 +275,18 @@ def test_bad_input_is_refused(case):
     call, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_using_keeps_the_charts_and_the_controls_that_the_function_takes():
+    axes = {"x": {"label": "X", "name": "x"}, "y": {"label": "Y"}, "summary": []}
+    sliders = {name: ipywidgets.IntSlider(1, 0, 5, description=name) for name in "kj"}
+    chart = charts.chart([charts.series("y", "Y")], **axes)
+    made = explore.Explorer("Whole", lambda k, j: {"y": k * jnp.ones(3) + j}, sliders, chart)
+    own = made.using(lambda k: {"y": 10 * k * jnp.arange(3.0)})
+    assert own.charts == made.charts and list(own.controls) == ["k"]
+    made.choose(k=4)  # the controls are shared
+    np.testing.assert_array_equal(own.at()["y"], [0, 40, 80])
+    np.testing.assert_array_equal(made.at()["y"], [5, 5, 5])
+    assert explore.find("Your turn") is own
+    with pytest.raises(ValueError, match="control must be one of k, j; got 'z'"):
+        made.using(lambda z: {"y": z})

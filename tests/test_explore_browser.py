@@ -19,13 +19,13 @@ TABLE = """root => Object.fromEntries([...root.querySelectorAll('.vg-values th[s
 
 
 @pytest.fixture(scope="module")
-def explorers(request):
-    """Every explorer of the book by page, made by running the page's own code."""
+def run_pages():
+    """Every explorer of the book by page, made by running the page's own code, and the readers'."""
     from conftest import ROOT
 
     from vgkit import explore
 
-    made = {}
+    made, turns = {}, {}
     jax.config.update("jax_numpy_rank_promotion", "allow")  # as in a reader's kernel
     for page in PAGES:
         found = []
@@ -45,15 +45,28 @@ def explorers(request):
             for cell in notebook.cells
             if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", [])
         ]
-        count = sum("explore.Explorer(" in source for source in sources)
+        left = sum("explore.Explorer(" in source or ").using(mine)" in source for source in sources)
+        turns[page] = []
         for source in sources:
-            if len(found) < count:
+            if left and ").using(mine)" in source:
+                code, last = source.rsplit("\n", 1)
+                exec(compile(code, f"{page}.md", "exec"), scope)
+                turns[page].append(eval(last, scope))
+                found.pop()
+            elif left:
                 exec(compile(source, f"{page}.md", "exec"), scope)
+            left -= "explore.Explorer(" in source or ").using(mine)" in source
         patch.undo()
         plt.close("all")
         made[page] = found
-    yield made
+    yield made, turns
     jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="module")
+def explorers(run_pages):
+    """Every explorer of the book by page."""
+    return run_pages[0]
 
 
 def pages_data(book, page):
@@ -110,6 +123,20 @@ def test_live_sliders_never_wait_for_the_compiler(explorers, page):
         finally:
             jax.monitoring.clear_event_listeners()
         assert compiled == [], explorer.title
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "index"])
+def test_every_explorer_can_be_given_a_reader_s_own_function(run_pages, page):
+    explorers, turns = (made[page] for made in run_pages)
+    assert len(turns) == len(explorers)
+    for own, explorer in zip(turns, explorers, strict=True):
+        assert own.charts == explorer.charts
+        assert set(own.controls.values()) <= set(explorer.controls.values())
+        result, before = own.at(), explorer.at()
+        assert own.sentence()
+        drawn = {series["name"] for chart in own.charts for series in chart["series"]}
+        assert any(not np.array_equal(result[n], before[n], equal_nan=True) for n in drawn)
+        assert np.isfinite(np.concatenate([result[n] for n in drawn])).any()
 
 
 def set_controls(root, positions):

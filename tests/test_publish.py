@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import tomllib
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
@@ -21,7 +22,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from PIL import Image
 from test_book import build, small_book  # noqa: F401
 
-from tools import exercises, pages
+from tools import exercises, latest, pages
 from vgkit import explore
 
 WORKFLOW = ROOT / ".github" / "workflows" / "book.yml"
@@ -107,6 +108,15 @@ def test_cards(published):
     one = (published / "chapters" / "one.html").read_text()
     assert described(one) == ["Own &quot;words&quot;"]
     assert '<meta property="og:title" content="One &amp; all">' in one
+
+
+@pytest.mark.parametrize("page", ["index", "chapters/two"])
+def test_the_launch_link_opens_the_page_s_notebook(published, page):
+    text = (published / f"{page}.html").read_text()
+    start = "https://mybinder.org/v2/gh/someone/course/main?urlpath=lab/tree/"
+    links = set(re.findall(f'href="{re.escape(start)}([^"]+)"', text))
+    assert f"{page}.md" in links
+    assert links <= {f"{page}.md", "index.md"}  # the first page also offers the whole course
 
 
 def test_sitemap_names_every_page_and_no_other(published):
@@ -285,28 +295,52 @@ def test_handouts_have_no_solutions(book, tmp_path):
         assert undefined(script(notebook), tmp_path) == "", page
 
 
-def test_workflow():
+@pytest.mark.parametrize("name", ["book", "tests"])
+def test_workflows_are_valid_and_pinned(name):
+    path = WORKFLOW.with_stem(name)
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
     done = subprocess.run(
-        [*command, "vendor.github-workflows", WORKFLOW], capture_output=True, text=True
+        [*command, "vendor.github-workflows", path], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    flow = yaml.safe_load(WORKFLOW.read_text())
+    flow = yaml.safe_load(path.read_text())
     assert flow["permissions"] == {}
+    steps = [step for job in flow["jobs"].values() for step in job["steps"]]
+    for step in steps:
+        assert "run" in step or re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"])
+    assert all(re.search(r"uses: \S+ # v\d+\.\d+\.\d+$", line)
+               for line in path.read_text().splitlines() if "uses:" in line)  # fmt: skip
+
+
+def test_the_book_s_workflow():
+    flow = yaml.safe_load(WORKFLOW.read_text())
     build_job, deploy = flow["jobs"]["build"], flow["jobs"]["deploy"]
     assert build_job["permissions"] == {"contents": "read", "pages": "read"}
     assert deploy["permissions"] == {"pages": "write", "id-token": "write"}
     steps = [*build_job["steps"], *deploy["steps"]]
     assert [step["run"] for step in steps if "run" in step] == ["make book"]
-    for step in steps:
-        assert "run" in step or re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"])
-    assert all(re.search(r"uses: \S+ # v\d+\.\d+\.\d+$", line)
-               for line in WORKFLOW.read_text().splitlines() if "uses:" in line)  # fmt: skip
     environment = next(step["env"] for step in steps if "env" in step)
     assert environment == {
         "VGKIT_REPOSITORY": "${{ github.repository }}",
         "VGKIT_URL": "${{ steps.pages.outputs.base_url }}",
     }
+
+
+def test_the_tests_workflow_covers_the_promised_pythons():
+    jobs = yaml.safe_load(WORKFLOW.with_stem("tests").read_text())["jobs"]
+    assert all(job["permissions"] == {"contents": "read"} for job in jobs.values())
+    versions = jobs["all"]["strategy"]["matrix"]["python"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == f">={versions[0]}" and len(versions) == 3
+    assert [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step] == (
+        ["make test", "make latest"]
+    )
+
+
+def test_latest_asks_for_the_newest_of_what_is_pinned():
+    known, names = latest.pinned(), latest.wanted()
+    assert {"jax", "optax", "pytest"} <= set(names) <= set(known)
+    assert not any(set("=<>~") & set(name) for name in names)
 
 
 def test_lecture_plans_keep_their_time(book):

@@ -8,17 +8,25 @@ import yaml
 ROOT = Path(__file__).parent.parent
 
 
-def all_pages() -> list[str]:
-    """Every page that the table of contents names, the first one included."""
+def outline() -> list[tuple[int, str]]:
+    """Every page that the table of contents names, with its level; the first page comes first."""
 
-    def walk(entries: list[dict]) -> list[str]:
+    def walk(level: int, entries: list[dict]) -> list[tuple[int, str]]:
         return [
-            page for entry in entries for page in [entry["file"], *walk(entry.get("sections", []))]
+            found
+            for entry in entries
+            for found in [(level, entry["file"]), *walk(level + 1, entry.get("sections", []))]
         ]
 
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
     parts = [contents, *contents.get("parts", [])]
-    return [contents["root"], *(page for part in parts for page in walk(part.get("chapters", [])))]
+    chapters = [found for part in parts for found in walk(0, part.get("chapters", []))]
+    return [(0, contents["root"]), *chapters]
+
+
+def all_pages() -> list[str]:
+    """Every page of the book."""
+    return [page for _, page in outline()]
 
 
 def live() -> list[str]:

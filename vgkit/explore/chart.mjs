@@ -474,6 +474,19 @@ function render({ model, el }) {
     showCursor();
   });
   details.addEventListener("toggle", draw);
+  // On paper the table stands open below the picture.
+  let unfolded = false;
+  const print = () => {
+    unfolded ||= !details.open;
+    details.open = true;
+    draw();
+  };
+  const printed = () => {
+    details.open &&= !unfolded;
+    unfolded = false;
+  };
+  addEventListener("beforeprint", print);
+  addEventListener("afterprint", printed);
   // In JupyterLab these keys would also edit or run a cell.
   root.addEventListener("keydown", (event) => [" ", "Enter"].includes(event.key) && event.stopPropagation());
   const resized = new ResizeObserver(() => {
@@ -492,6 +505,8 @@ function render({ model, el }) {
   return () => {
     clearTimeout(announcement);
     resized.disconnect();
+    removeEventListener("beforeprint", print);
+    removeEventListener("afterprint", printed);
     kernel?.disconnect(watch);
     model.off("comm_live_update", lose);
     model.off("change:data", draw);

@@ -1,6 +1,7 @@
 """One object with several faces: live widget in a kernel, page fragment in a book, picture."""
 
 import html
+import inspect
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -113,6 +114,22 @@ class Explorer:
         """
         self._move({name: self._position(name, value) for name, value in values.items()})
         return self
+
+    def using(self, compute: Compute, title: str = "Your turn") -> "Explorer":
+        """The same charts around another function, with the controls that it takes.
+
+        The two explorers share their controls: one hand moves both.
+
+        Args:
+            compute: As for `Explorer`; it takes some or all of this explorer's controls.
+            title: Heading of its chart.
+
+        Raises:
+            ValueError: If it takes what is no control here.
+        """
+        names = inspect.signature(compute).parameters
+        taken = {name: _check.choice("control", name, self.controls) for name in names}
+        return Explorer(title, compute, taken, self.charts)
 
     def grid(self) -> dict[str, grid.Packed]:
         """Results for every combination of the controls' positions, packed; see `grid.pack`."""
