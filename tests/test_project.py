@@ -78,7 +78,7 @@ def test_the_package_stays_small():
     own = {name: {path for path in MODULES if room(path) == name} for name in rooms}
     for name, limit in rooms.items():
         assert sum(map(lines_of_code, own[name])) < limit, name
-    assert sum(map(lines_of_code, set(MODULES) - set.union(*own.values()))) < 3200
+    assert sum(map(lines_of_code, set(MODULES) - set.union(*own.values()))) < 3300
 
 
 def test_import_changes_no_setting():
