@@ -42,6 +42,12 @@ def fingerprint() -> str:
     return found.hexdigest()[:16]
 
 
+def extensions() -> str:
+    """A hash of this book's own extensions, by which a page is read and written anew."""
+    paths = [path for path in (ROOT / "_ext").rglob("*") if path.suffix in (".py", ".html")]
+    return hashlib.sha256(b"".join(map(Path.read_bytes, sorted(paths)))).hexdigest()[:16]
+
+
 def git(*arguments: str) -> str:
     """What git answers about this tree, or nothing."""
     try:
@@ -209,6 +215,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("vgbook_repository", "", "html")
     app.add_config_value("vgbook_branch", "", "html")
     app.add_config_value("vgbook_fingerprint", fingerprint(), "env")
+    app.add_config_value("vgbook_extensions", extensions(), "env")
     app.add_directive("launch", Launch)
     app.connect("config-inited", configure)
     app.connect("env-before-read-docs", execute)
