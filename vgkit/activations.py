@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from vgkit import _check
@@ -118,7 +119,7 @@ def by_index(index: Int[Array, ""] | int, names: Sequence[str] = tuple(ACTIVATIO
     return lambda z: jax.lax.switch(index, branches, z)
 
 
-def slope(name: str, z: Float[Array, "..."] | float) -> Float[Array, "..."]:
+def slope(name: str, z: Float[Array | np.ndarray, "..."] | float) -> Float[Array, "..."]:
     r"""Exact slope of an activation.
 
     .. math:: \phi'(z) = \frac{d\phi}{dz}
@@ -151,7 +152,7 @@ def slope_range(name: str) -> tuple[float, float]:
 
 
 def saturated(
-    name: str, z: Float[Array, "..."] | float, threshold: float = 0.1
+    name: str, z: Float[Array | np.ndarray, "..."] | float, threshold: float = 0.1
 ) -> Bool[Array, "..."]:
     r"""Where an activation is saturated: its slope is small beside its own largest.
 
