@@ -103,7 +103,10 @@ def hidden_layer(
     factor = branch if layer.gate is None else branch * layer.gate
 
     def add(value: Array) -> Array:
-        return factor * value + skip * h if value.shape == h.shape else value
+        if value.shape != h.shape:
+            return value
+        # XLA would work out 0 * h, for every layer once more through all the layers before it.
+        return factor * value if skip is False else factor * value + skip * h
 
     parts = {
         "add": add,
