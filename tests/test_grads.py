@@ -242,6 +242,12 @@ def test_norms_by_hand():
     np.testing.assert_allclose(grads.weight_norms(layers, "l2"), [5, 2])
 
 
+def test_norms_keep_the_order_of_layers_of_any_shape():
+    arrays = [jnp.full(shape, k + 1.0) for k, shape in enumerate([2, 2, (2, 2), 2, (3,), (3,)])]
+    np.testing.assert_allclose(grads.norms(arrays), range(1, 7))
+    np.testing.assert_allclose(grads.norms(arrays, "l2")[2:4], [6, 4 * np.sqrt(2)])
+
+
 def test_ratio_and_decades_by_hand():
     norms = jnp.array([1e-6, 1e-4, 1e-2, 1.0, 7.0])
     assert float(grads.end_to_end_ratio(norms)) == pytest.approx(1e-6)

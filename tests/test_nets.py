@@ -74,6 +74,11 @@ def test_pre_activations_agree_with_a_numpy_forward_pass(skip):
         np.testing.assert_allclose(ours, expected, rtol=1e-13)
 
 
+def test_without_skip_nothing_of_the_input_is_added():
+    net = [nets.Layer(jnp.full((1, 1), 1e200), jnp.zeros(1))] * 3  # 0 times infinity is no number
+    np.testing.assert_array_equal(nets.forward(net, jnp.full(1, 1e200), "relu"), [np.inf])
+
+
 def test_skip_is_left_out_where_shapes_differ():
     net = nets.mlp(KEY, (3, 5, 2))
     x = jnp.ones(3)

@@ -1,5 +1,6 @@
 """Weight gradients and error signals of every layer, and numbers that sum them up."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -222,7 +223,9 @@ def norms(arrays: Sequence[Float[Array, "..."]], kind: str = "rms") -> Float[Arr
     norm = _check.choice("kind", kind, NORMS)
     if not len(arrays):
         raise ValueError("arrays must hold at least one layer; got none")
-    return jnp.stack([norm(array) for array in arrays])
+    # Equal layers in one piece: a loop for each costs more than the numbers in it.
+    runs = [list(run) for _, run in itertools.groupby(arrays, jnp.shape)]
+    return jnp.concatenate([jax.vmap(norm)(jnp.stack(run)) for run in runs])
 
 
 def weight_norms(gradients: nets.Net, kind: str = "rms") -> Float[Array, " layers"]:
