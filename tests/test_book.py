@@ -226,7 +226,10 @@ def test_sphinx_alone_builds_the_same(small_book):
             text=True,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    assert (out / "index.html").read_text() == expected
+    # A first build does not know yet what some styles hold, and a second one does.
+    pages_of_both = [(out / "index.html").read_text(), expected]
+    one, other = (re.sub(r"\?v=\w+", "", text) for text in pages_of_both)
+    assert one == other
     for name in ("book.css", "print.js", "scripts/fontawesome.js", "mathjax/tex-chtml.js"):
         built = small_book / "_build" / "html" / "_static" / name
         assert (out / "_static" / name).read_bytes() == built.read_bytes(), name
