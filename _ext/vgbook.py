@@ -4,10 +4,12 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import logging
+import multiprocessing
 import os
 import re
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from docutils import nodes
@@ -89,18 +91,26 @@ def configure(app: Sphinx, config: Config) -> None:
         }
 
 
+def execute_page(path: str, kept: str, timeout: int) -> None:
+    """Execute one page and keep its results."""
+    executor = load_executor("local-serial", get_cache(kept), logging.getLogger(__name__))
+    executor.run_and_cache(filter_uris=[path], timeout=timeout)
+
+
 def execute(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     """Execute the changed pages side by side, one process per core; the build finds the results.
 
-    A page that fails is executed once more by the build, which then stops and shows the error.
+    A page that fails is executed once more by the build, which then stops and shows the error. The
+    largest come first and are handed out one by one: else one core would wait for the other's last.
     """
-    cache = get_cache(app.config.nb_execution_cache_path)
+    kept, timeout = app.config.nb_execution_cache_path, app.config.nb_execution_timeout
     paths = [Path(env.doc2path(name)) for name in docnames]
-    notebooks = [str(path) for path in paths if is_myst_markdown_notebook(path.read_text())]
+    paths = [path for path in paths if is_myst_markdown_notebook(path.read_text())]
+    notebooks = [str(p) for p in sorted(paths, key=lambda p: p.stat().st_size, reverse=True)]
     for path in notebooks:
-        cache.add_nb_to_project(path, read_data={"type": "plugin", "name": "myst_nb_md"})
-    executor = load_executor("local-parallel", cache, logging.getLogger(__name__))
-    executor.run_and_cache(filter_uris=notebooks, timeout=app.config.nb_execution_timeout)
+        get_cache(kept).add_nb_to_project(path, read_data={"type": "plugin", "name": "myst_nb_md"})
+    with multiprocessing.Pool() as pool:
+        pool.map(partial(execute_page, kept=kept, timeout=timeout), notebooks, chunksize=1)
 
 
 def deferred(script: object) -> object:
