@@ -5,6 +5,7 @@
 const MARGIN = { left: 62, right: 16, top: 12, bottom: 46 };
 const ZERO_ROW = 26;
 const MOST_HELD = 3;
+const KEYS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown", " ", "Enter"];
 const LOST = ["restarting", "autorestarting", "terminating", "dead"];
 const MARKERS = ["circle", "square", "triangle", "diamond"];
 const COMPARE = {
@@ -441,7 +442,6 @@ function render({ model, el }) {
     else if (target === undefined) return;
     else cursor = rows[Math.min(Math.max(target, 0), last)];
     event.preventDefault();
-    event.stopPropagation(); // JupyterLab moves between cells with the same keys
     showCursor();
   }
 
@@ -487,8 +487,14 @@ function render({ model, el }) {
   };
   addEventListener("beforeprint", print);
   addEventListener("afterprint", printed);
-  // In JupyterLab these keys would also edit or run a cell.
-  root.addEventListener("keydown", (event) => [" ", "Enter"].includes(event.key) && event.stopPropagation());
+  // The keys of the live controls would also move between cells, or change them; Notebook 7 even
+  // takes them before the control gets them. Both leave out an element that says so.
+  const keep = ({ target, key, shiftKey, ctrlKey, metaKey }) => {
+    if (!root.closest(".vg-live")?.contains(target)) return;
+    const used = KEYS.includes(key) || (target.matches("select") && key.length === 1);
+    target.toggleAttribute("data-lm-suppress-shortcuts", used && !(shiftKey || ctrlKey || metaKey));
+  };
+  if (model.get("first")) addEventListener("keydown", keep, true);
   const resized = new ResizeObserver(() => {
     if (!frame || Math.abs(root.clientWidth - frame.width) > 1) draw();
   });
@@ -505,6 +511,7 @@ function render({ model, el }) {
   return () => {
     clearTimeout(announcement);
     resized.disconnect();
+    removeEventListener("keydown", keep, true);
     removeEventListener("beforeprint", print);
     removeEventListener("afterprint", printed);
     kernel?.disconnect(watch);

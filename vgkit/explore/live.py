@@ -53,7 +53,7 @@ def arrange(
     if buttons:
         wrap = ipywidgets.Layout(flex_flow="row wrap")
         rows.insert(0, ipywidgets.Box([ipywidgets.Label("Try:"), *buttons], layout=wrap))
-    return ipywidgets.VBox(rows)
+    return ipywidgets.VBox(rows).add_class("vg-live")
 
 
 def options(control: ipywidgets.Widget) -> list[tuple[str, Any]]:
