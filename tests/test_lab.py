@@ -1,17 +1,24 @@
-"""A real JupyterLab: a chapter opens as a notebook, runs, and its slider drives JAX."""
+"""A real JupyterLab: a chapter opens as a notebook, runs, and its slider drives JAX.
+
+VGKIT_MOVES sets how often an explorer is moved at random, up to 500 times.
+"""
 
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 
+import numpy as np
+import psutil
 import pytest
 from conftest import ROOT
+from test_explore_robust import heap
+
+MOVES = min(500, int(os.environ.get("VGKIT_MOVES", "60")))
 
 QUIZ = """---
 jupytext: {text_representation: {extension: .md, format_name: myst}}
@@ -32,7 +39,9 @@ kernelspec: {display_name: Python 3, language: python, name: python3}
 ---
 
 ```{code-cell} ipython3
+import gc
 import os
+import sys
 import time
 
 import ipywidgets as widgets
@@ -64,6 +73,33 @@ explore.Explorer("Slow", compute, {"steps": slider}, chart)
 ```{code-cell} ipython3
 explore.Explorer("Wrong", lambda k: {"pwoer": jnp.ones(3) * k},
                  {"k": widgets.IntSlider(1, 1, 5, description="K")}, chart)
+```
+
+```{code-cell} ipython3
+def total(a, b, word, kind):
+    return {"total": a + 10 * b + 100 * word + 1000 * kind * jnp.ones(1)}
+
+
+chart = explore.charts.chart(
+    [explore.charts.series("total", "Total")], x={"label": "Step", "name": "step"},
+    y={"label": "Total"}, summary=[("", "{a}, {b}, {word}, {kind}: {total}")])
+explore.Explorer("Moved", total, {
+    "a": widgets.IntSlider(3, 1, 9, description="A"),
+    "b": widgets.SelectionSlider(options=[1, 2, 4, 8], value=2, description="B"),
+    "word": widgets.Dropdown(options=["zero", "one", "two"], description="Word"),
+    "kind": widgets.ToggleButtons(options=["off", "on"], description="Kind"),
+}, chart, presets={"Middle": {"a": 5, "word": "one"}})
+```
+
+```{code-cell} ipython3
+def collect(button):
+    gc.collect()
+    button.description = f"{sys.getallocatedblocks()} blocks"
+
+
+button = widgets.Button(description="Collect")
+button.on_click(collect)
+button
 ```
 
 ```{code-cell} ipython3
@@ -124,7 +160,12 @@ def lab(tmp_path_factory):
     log.close()
 
 
-@pytest.fixture
+def run_all(page):
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
+
+
+@pytest.fixture(scope="module")
 def run(lab, browser):
     """Opens a notebook of the course and runs all of it; a picture of the end is left."""
     page = browser.new_page(viewport={"width": 1300, "height": 1000})
@@ -134,8 +175,7 @@ def run(lab, browser):
         page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=90_000)
         # The notebook calls itself idle before it has a kernel, the status bar only after.
         page.get_by_text("| Idle").wait_for(timeout=90_000)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
+        run_all(page)
         return page
 
     yield open_and_run
@@ -188,22 +228,24 @@ def test_a_quiz_works_by_keyboard_and_keeps_its_answer(run):
     assert quiz.locator(".vg-score p").text_content().startswith("1 of 1 right at the first try")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own(run):
-    """A notebook with a slow explorer and a wrong one, run, and its kernel's process."""
-    page = run("own.md")
+    """A notebook with a slow explorer, a wrong one and one to move, run; the last test ends it."""
+    return run("own.md")
+
+
+def kernel(page):
+    """The process of the notebook's kernel, once every cell has run and shows what it made."""
     ready = page.get_by_text(re.compile(r"^kernel \d+ is ready"))
     ready.wait_for(timeout=120_000)
-    page.locator(".vg-chart").nth(1).wait_for(state="attached", timeout=60_000)
-    return page, int(ready.text_content().split()[1])
-
-
-LOST = "The kernel was restarted or has died"
+    page.locator(".vg-chart").nth(2).wait_for(state="attached", timeout=60_000)
+    return psutil.Process(int(ready.text_content().split()[1]))
 
 
 def test_explorers_of_a_readers_own(own):
-    page, _ = own
-    slow, wrong = page.locator(".vg-chart").all()
+    page = own
+    kernel(page)
+    slow, wrong, _ = page.locator(".vg-chart").all()
     said = wrong.locator(".vg-summary").inner_text()
     assert "The computation failed at K 1. ValueError: compute must return power" in said
     assert "got pwoer" in said
@@ -241,21 +283,117 @@ def test_explorers_of_a_readers_own(own):
     assert code[1] == 'explorer = explore.find("Slow").choose(steps=41)'
 
 
-def test_a_restarted_kernel_is_told(own):
-    page, _ = own
+# What Notebook 7 does with a key: it takes it before the element gets it.
+AS_NOTEBOOK_7 = """() => document.addEventListener('keydown', (event) =>
+  event.target.hasAttribute('data-lm-suppress-shortcuts') || event.stopPropagation(), true)"""
+
+
+def move(page, box, random, places):
+    """Moves one control by keyboard or mouse; returns where it says that the controls then are."""
+    name = list(places)[random.integers(len(places))]
+    last = {"a": 8, "b": 3, "word": 2, "kind": 1}[name]
+    if name == "kind":
+        place = int(random.integers(2))
+        box.locator(".widget-toggle-button").nth(place).focus()
+        page.keyboard.press(["Enter", "Space"][random.integers(2)])
+    elif name != "word" and random.random() < 0.3:
+        place = int(random.integers(last + 1))
+        track = box.locator(".noUi-base").nth(["a", "b"].index(name)).bounding_box()
+        # The slider takes no click while it glides to where the last one sent it.
+        box.locator(".noUi-state-tap").first.wait_for(state="detached")
+        along = min(max(place / last * track["width"], 1), track["width"] - 1)
+        page.mouse.click(track["x"] + along, track["y"] + track["height"] / 2)
+    else:
+        keys = {
+            "ArrowUp": 1,
+            "ArrowDown": -1,
+            "ArrowRight": 1,
+            "ArrowLeft": -1,
+            "Home": -9,
+            "End": 9,
+        }
+        key = list(keys)[random.integers(6)]
+        if name == "word":
+            box.locator("select").focus()
+            step = -keys[key] if key in ("ArrowUp", "ArrowDown") else keys[key]
+        else:
+            box.locator(".noUi-handle").nth(["a", "b"].index(name)).focus()
+            step = keys[key]
+        page.keyboard.press(key)
+        place = min(max(places[name] + step, 0), last)
+    return {**places, name: place}
+
+
+def test_random_moves(own):
+    page = own
+    process = kernel(page)
+    slow, wrong, chart = page.locator(".vg-chart").all()
+    box = page.locator(".vg-live").nth(2)
+    box.scroll_into_view_if_needed()
+    others = [one.inner_text() for one in (slow, wrong)]
+    problems = []
+    page.on("pageerror", lambda error: problems.append(error))
+    session = page.context.new_cdp_session(page)
+    collect = page.get_by_role("button", name=re.compile("Collect|blocks"))
+
+    def memory():
+        """Live blocks of the kernel, its resident bytes, and live bytes of the page's objects."""
+        before = collect.text_content()
+        collect.click()
+        page.wait_for_function(
+            "([e, before]) => e.textContent !== before", arg=[collect.element_handle(), before]
+        )
+        blocks = int(collect.text_content().split()[0])
+        return np.array([blocks, process.memory_info().rss, heap(session)])
+
+    def check(places):
+        a, b = places["a"] + 1, 2 ** places["b"]
+        word, kind = ["zero", "one", "two"][places["word"]], ["off", "on"][places["kind"]]
+        number = 1000 * places["kind"] + 100 * places["word"] + 10 * b + a
+        summary = chart.locator(".vg-summary").element_handle()
+        shown = [summary, f"{a}, {b}, {word}, {kind}: {number}"]
+        page.wait_for_function("([e, text]) => e.textContent === text", arg=shown, timeout=5000)
+
+    random = np.random.default_rng(0)
+    places = {"a": 2, "b": 1, "word": 0, "kind": 0}
+    for number in range(MOVES):
+        if number == MOVES // 5:
+            before = memory()
+        if number == MOVES // 2:
+            page.evaluate(AS_NOTEBOOK_7)
+        places = move(page, box, random, places)
+        if number % 25 == 24:
+            check(places)
+            box.get_by_role("button", name="Middle").click()
+            places |= {"a": 4, "word": 1}
+            check(places)
+    check(places)
+    growth = memory() / before - 1
+    print(f"{MOVES} moves, {before} blocks and bytes, grown by {growth}")
+    assert growth.max() < 0.05
+    assert [one.inner_text() for one in (slow, wrong)] == others
+    assert problems == []
+
+
+def test_a_lost_kernel_is_told(own):
+    page = own
+    kernel(page)
     lost = page.locator(".vg-lost").first
+
+    def told():
+        page.wait_for_function(
+            "e => e.textContent !== ''", arg=lost.element_handle(), timeout=60_000
+        )
+        assert lost.text_content().startswith("The kernel was restarted or has died")
+
     assert lost.text_content() == ""
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.get_by_role("menuitem", name=re.compile("^Restart Kernel…")).click()
     page.locator(".jp-Dialog button.jp-mod-accept").click()
-    page.wait_for_function("e => e.textContent !== ''", arg=lost.element_handle())
-    assert lost.text_content().startswith(LOST)
-
-
-def test_a_dead_kernel_is_told(own):
-    page, kernel = own
-    lost = page.locator(".vg-lost").first
+    told()
+    page.get_by_text(re.compile(r"^kernel \d+ is ready")).evaluate("e => e.remove()")
+    run_all(page)  # as it tells the reader to
+    process = kernel(page)
     assert lost.text_content() == ""
-    os.kill(kernel, signal.SIGKILL)
-    page.wait_for_function("e => e.textContent !== ''", arg=lost.element_handle(), timeout=60_000)
-    assert lost.text_content().startswith(LOST)
+    process.kill()
+    told()
