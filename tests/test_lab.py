@@ -86,9 +86,9 @@ chart = explore.charts.chart(
 explore.Explorer("Moved", total, {
     "a": widgets.IntSlider(3, 1, 9, description="A"),
     "b": widgets.SelectionSlider(options=[1, 2, 4, 8], value=2, description="B"),
-    "word": widgets.Dropdown(options=["zero", "one", "two"], description="Word"),
+    "word": widgets.Dropdown(options=["none", "relu", "tanh"], description="Word"),
     "kind": widgets.ToggleButtons(options=["off", "on"], description="Kind"),
-}, chart, presets={"Middle": {"a": 5, "word": "one"}})
+}, chart, presets={"Middle": {"a": 5, "word": "relu"}})
 ```
 
 ```{code-cell} ipython3
@@ -282,6 +282,16 @@ def test_explorers_of_a_readers_own(own):
     assert code[0].endswith("first run the cells of this notebook")
     assert code[1] == 'explorer = explore.find("Slow").choose(steps=41)'
 
+    # A drag by the mouse, past the slider's end, as fast.
+    handle = page.locator(".widget-slider .noUi-handle").first
+    handle.scroll_into_view_if_needed()
+    corner = handle.bounding_box()
+    page.mouse.move(corner["x"] + 5, corner["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(0, corner["y"] + 5, steps=40)
+    page.mouse.up()
+    page.wait_for_function("e => e.textContent.startsWith('1 steps')", arg=summary.element_handle())
+
 
 # What Notebook 7 does with a key: it takes it before the element gets it.
 AS_NOTEBOOK_7 = """() => document.addEventListener('keydown', (event) =>
@@ -348,14 +358,17 @@ def test_random_moves(own):
 
     def check(places):
         a, b = places["a"] + 1, 2 ** places["b"]
-        word, kind = ["zero", "one", "two"][places["word"]], ["off", "on"][places["kind"]]
+        word, kind = ["none", "relu", "tanh"][places["word"]], ["off", "on"][places["kind"]]
         number = 1000 * places["kind"] + 100 * places["word"] + 10 * b + a
         summary = chart.locator(".vg-summary").element_handle()
         shown = [summary, f"{a}, {b}, {word}, {kind}: {number}"]
         page.wait_for_function("([e, text]) => e.textContent === text", arg=shown, timeout=5000)
 
     random = np.random.default_rng(0)
-    places = {"a": 2, "b": 1, "word": 0, "kind": 0}
+    box.locator("select").focus()
+    page.keyboard.press("r")  # at a cell, this makes it raw
+    places = {"a": 2, "b": 1, "word": 1, "kind": 0}
+    check(places)
     for number in range(MOVES):
         if number == MOVES // 5:
             before = memory()
