@@ -94,7 +94,7 @@ explore.Explorer("Moved", total, {
 ```{code-cell} ipython3
 def collect(button):
     gc.collect()
-    button.description = f"{sys.getallocatedblocks()} blocks"
+    button.description = f"{sys.getallocatedblocks()} blocks at {time.time()}"
 
 
 button = widgets.Button(description="Collect")
