@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from vgkit.diagnose.layers import Loop
@@ -150,12 +150,16 @@ def dead_units(
     off = frozenset(depth for depth, units in dead if np.all(units))
     wide_inputs = all(v.dtype.kind == "f" for v in inputs)
     if wide_inputs and any(np.mean(units) > 0.3 for _, units in dead):
+
+        @jax.jit
+        def slopes(inputs: Any) -> dict[str, Any]:
+            _, records = forward(model, leaves, inputs, {})
+            return {name: v for name, v in records.items() if name.startswith("slope")}
+
         random = np.random.default_rng(0)
         for k in range(max(4, -(-512 // model.subject.examples))):
-            wider = [_wider(random, np.asarray(v), (1.0, 3.0)[k % 2]) for v in inputs]
-            _, records = forward(model, leaves, wider, {})
-            slopes = {name: v for name, v in records.items() if name.startswith("slope")}
-            again = unit_slopes(model, measured.records | as_numpy(slopes))
+            wider = [_wider(random, v, (1.0, 3.0)[k % 2]) for v in inputs]
+            again = unit_slopes(model, measured.records | as_numpy(slopes(wider)))
             others = [units for _, units, _ in again if units is not None]
             dead = [(d, a & b) for (d, a), b in zip(dead, others, strict=True)]
     shares: dict[int, float] = {}
@@ -167,7 +171,7 @@ def dead_units(
 def _wider(random: np.random.Generator, data: np.ndarray, scale: float) -> Any:
     """Gaussian inputs around the data's mean, wider than the data."""
     spread = scale * (data.std(axis=0) + data.std())
-    return jnp.asarray(data.mean(axis=0) + spread * random.standard_normal(data.shape))
+    return data.mean(axis=0) + spread * random.standard_normal(data.shape)
 
 
 def rms(array: np.ndarray) -> np.floating:

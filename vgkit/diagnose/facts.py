@@ -72,15 +72,17 @@ def gather(subject: Subject, history: Any, optimiser: Any) -> Facts:
     bad = [
         name
         for name, leaf in zip(subject.names, subject.leaves, strict=True)
-        if not bool(jnp.all(jnp.isfinite(leaf)))
+        if not np.all(np.isfinite(np.asarray(leaf)))
     ]
     if bad:
         return Facts([], [], subject.examples, np.nan, np.nan, bad, history=past)
     with x64_context(True):
         model = signals.prepare(subject, True)
-        leaves, inputs = (list(map(widen, part)) for part in (subject.leaves, subject.x))
-        y = jax.tree.map(widen, subject.y)
-        measure = signals.measurer(model)
+        # In NumPy, whose arithmetic compiles nothing; and one program for all of a model.
+        leaves, inputs, y = jax.tree.map(
+            lambda part: widen(np.asarray(part)), (subject.leaves, subject.x, subject.y)
+        )
+        measure = jax.jit(signals.measurer(model))
         measured = signals.as_numpy(measure(leaves, inputs, y, 1.0))
         rows = evidence.layers(model, measured)
         facts = Facts(
@@ -129,10 +131,9 @@ def _reference(subject: Subject, measured: Measured, y: Any) -> float:
     if subject.known_loss == "mean_squared_error":
         return float(np.mean(np.var(np.asarray(y).reshape(len(y), -1), axis=0))) or np.nan
     turns = range(1, min(subject.examples, 9))
-    outputs = jax.tree.map(jnp.asarray, measured.outputs)
+    mean = jax.jit(lambda outputs, y: jnp.mean(subject.losses(outputs, y)))
     turned = [
-        jnp.mean(subject.losses(outputs, jax.tree.map(lambda t, k=k: jnp.roll(t, k, axis=0), y)))
-        for k in turns
+        mean(measured.outputs, jax.tree.map(lambda t, k=k: np.roll(t, k, axis=0), y)) for k in turns
     ]
     return float(np.mean(turned)) if turned else np.nan
 
@@ -173,7 +174,7 @@ def _opened(
         return None
     for _ in range(3):
         leaves = [
-            leaf - 0.01 * (evidence.rms(np.asarray(leaf)) or 0.1) * g / (evidence.rms(g) or 1.0)
+            leaf - 0.01 * (evidence.rms(leaf) or 0.1) * g / (evidence.rms(g) or 1.0)
             for leaf, g in zip(leaves, measured.gradients, strict=True)
         ]
         measured = signals.as_numpy(measure(leaves, inputs, y, 1.0))
@@ -193,8 +194,8 @@ def _unreached(
     for leaf in sorted(frozenset().union(*(site.leaves for site in model.anatomy.sites))):
         if np.any(measured.gradients[leaf]):
             continue
-        w = np.asarray(leaves[leaf])
-        other = jnp.asarray(w + 0.01 * evidence.rms(w) * random.standard_normal(w.shape))
+        w = leaves[leaf]
+        other = w + 0.01 * evidence.rms(w) * random.standard_normal(w.shape)
         change = float(function([*leaves[:leaf], other, *leaves[leaf + 1 :]])) - loss
         if leaf in able or abs(change) > 1e-9 * abs(loss):
             names.append(model.subject.names[leaf])
@@ -217,7 +218,7 @@ def _with_optimiser(
     if len(still) == sum(map(np.any, measured.gradients)):
         still = []  # the rate is 0 for all: no layer is singled out
     ratios = [
-        float(evidence.rms(u) / evidence.rms(np.asarray(leaf)))
+        float(evidence.rms(u) / evidence.rms(leaf))
         for u, leaf in zip(taken.updates, leaves, strict=True)
         if np.any(leaf)
     ]
@@ -243,14 +244,20 @@ def _with_own_format(facts: Facts, subject: Subject, wide: Model, measured: Meas
     exact = [
         (name, like.dtype, np.asarray(array / subject.examples)) for name, like, array in pairs
     ]
-    outputs = subject.model(subject.leaves, subject.x)
-    finite = _finite(signals.as_numpy((outputs, subject.losses(outputs, subject.y))))
+
+    def forward(leaves: Any, inputs: Any, y: Any) -> Any:
+        outputs = subject.model(leaves, inputs)
+        return outputs, subject.losses(outputs, y)
+
+    finite = _finite(signals.as_numpy(_as_written(forward)(subject.leaves, subject.x, subject.y)))
     for name, kind, array in exact:
         if np.max(np.abs(array), initial=0.0) > float(jnp.finfo(kind).max):
             return facts._replace(overflow=True, bad_layer=f"the gradient of {name}")
     if finite and not any(np.any(_small(array, kind)) for _, kind, array in exact):
         return facts
-    own = signals.measurer(model)(subject.leaves, subject.x, subject.y, 1 / subject.examples)
+    own = _as_written(signals.measurer(model))(
+        subject.leaves, subject.x, subject.y, 1 / subject.examples
+    )
     own = signals.as_numpy(own)
     if not finite:
         return facts._replace(overflow=True, bad_layer=_first_bad(model, own))
@@ -260,6 +267,11 @@ def _with_own_format(facts: Facts, subject: Subject, wide: Model, measured: Meas
         for (name, kind, array), mine in zip(exact, arrays, strict=True)
     ]
     return facts._replace(lost=max(lost, default=(0.0, "", "")))
+
+
+def _as_written(function: Any) -> Any:
+    """Compiled, but each operation rounded to its number format: nothing is kept in a wider one."""
+    return jax.jit(function, compiler_options={"xla_allow_excess_precision": False})
 
 
 def _label(model: Model, site: Site) -> str:

@@ -183,7 +183,7 @@ def widen(value: Any) -> Any:
     """A floating-point value in float64; any other as it is."""
     dtype = getattr(value, "dtype", None)
     narrow = dtype is not None and jnp.issubdtype(dtype, jnp.floating) and dtype != jnp.float64
-    return jnp.asarray(value, jnp.float64) if narrow else value
+    return value.astype(jnp.float64) if narrow else value
 
 
 def _scan(

@@ -128,7 +128,7 @@ def _slope(activation: Activation, values: dict[int, Any], at: Any, wide: bool) 
 
 
 def measurer(model: Model) -> Callable:
-    """A compiled function (leaves, inputs, y, scale) -> `Measured` of `scale` times the loss."""
+    """A function (leaves, inputs, y, scale) -> `Measured` of `scale` times the loss."""
     parts = probes(model)
     examples = model.subject.examples
 

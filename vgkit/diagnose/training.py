@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -46,14 +45,20 @@ def steps(
 ) -> Steps:
     """Take one step of a fresh optimiser, and longer ones in the same direction."""
     subject = model.subject
-    gradients = [jnp.asarray(g / subject.examples) for g in measured.gradients]
+    gradients = [g / subject.examples for g in measured.gradients]
     params, by_param = subject.tree(leaves), subject.tree(gradients)
     optimiser = optax.with_extra_args_support(optimiser)
-    updates, _ = optimiser.update(
-        by_param, optimiser.init(params), params, value=function(leaves), grad=by_param,
-        value_fn=lambda params: function([leaf for leaf in jax.tree.leaves(params)]),
-    )  # fmt: skip
-    updates = [leaf for leaf in jax.tree.leaves(updates) if floating(leaf)]
+
+    def loss(params: Any) -> Any:
+        return function(jax.tree.leaves(params))
+
+    @jax.jit
+    def update(grad: Any, params: Any) -> Any:
+        known = {"value": loss(params), "grad": grad, "value_fn": loss}
+        return optimiser.update(grad, optimiser.init(params), params, **known)[0]
+
+    updates = update(by_param, params)
+    updates = [np.asarray(leaf) for leaf in jax.tree.leaves(updates) if floating(leaf)]
     if len(updates) != len(leaves):
         raise ValueError(
             f"optimiser must update each of the {len(leaves)} floating-point arrays of params; "
@@ -63,7 +68,7 @@ def steps(
     for multiple in MULTIPLES:
         moved = [a + multiple * b for a, b in zip(leaves, updates, strict=True)]
         losses.append(function(moved))
-    return Steps([np.asarray(u) for u in updates], np.array([float(v) for v in losses]))
+    return Steps(updates, np.array([float(v) for v in losses]))
 
 
 def best_gain(losses: np.ndarray) -> tuple[float, float]:
@@ -75,14 +80,14 @@ def best_gain(losses: np.ndarray) -> tuple[float, float]:
 
 def descent(function: Callable, leaves: list[Any], measured: Measured, examples: int) -> np.ndarray:
     """Losses along the gradient, from steps of a millionth of the weights to a thousand times."""
-    size = np.sqrt(sum(float(jnp.sum(leaf**2)) for leaf in leaves))
+    size = np.sqrt(sum(float(np.sum(leaf**2)) for leaf in leaves))
     # Scaled before it is squared: the squares of a vanished gradient may be too small.
     largest = max((float(np.max(np.abs(g))) for g in measured.gradients), default=0.0)
     if not (np.isfinite(largest) and largest > 0 and size > 0):
         return np.array([float(function(leaves))])
     scaled = [g / largest for g in measured.gradients]
     norm = np.sqrt(sum(float(np.sum(g**2)) for g in scaled))
-    updates = [jnp.asarray(-g * (1e-6 * size / norm)) for g in scaled]
+    updates = [-g * (1e-6 * size / norm) for g in scaled]
     losses = [function(leaves)]
     for multiple in MULTIPLES:
         losses.append(function([a + multiple * b for a, b in zip(leaves, updates, strict=True)]))
@@ -91,16 +96,19 @@ def descent(function: Callable, leaves: list[Any], measured: Measured, examples:
 
 def ahead(function: Callable, leaves: list[Any], steps: int = 30) -> float:
     """How much short runs of Adam, at the best of three rates, lower the loss."""
-    gradient, start = jax.jit(jax.value_and_grad(function)), float(function(leaves))
-    lowest = start
+
+    @jax.jit
+    def step(rate: Any, now: list[Any], state: Any) -> tuple:
+        loss, by_leaf = jax.value_and_grad(function)(now)
+        updates, state = optax.adam(rate).update(by_leaf, state)
+        return loss, optax.apply_updates(now, updates), state
+
+    start = lowest = float(function(leaves))
     for rate in (1e-4, 1e-3, 1e-2):
-        now, optimiser = leaves, optax.adam(rate)
-        state = optimiser.init(now)
+        now, state = leaves, optax.adam(rate).init(leaves)
         for _ in range(steps):
-            loss, by_leaf = gradient(now)
+            loss, now, state = step(rate, now, state)
             lowest = min(lowest, float(np.nan_to_num(loss, nan=np.inf)))
-            updates, state = optimiser.update(by_leaf, state)
-            now = optax.apply_updates(now, updates)
     return start - lowest
 
 
