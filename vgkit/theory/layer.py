@@ -71,7 +71,12 @@ def length_map(
     """
     phi = resolve(activation)
     require_gains(sigma_w, sigma_b)
-    return sigma_w**2 * gaussian_mean(lambda z: phi(z) ** 2, length) + sigma_b**2
+    return _length_map(phi, length, sigma_w, sigma_b)
+
+
+@partial(jax.jit, static_argnums=0)
+def _length_map(phi: activations.Function, q: Number, sigma_w: Number, sigma_b: Number) -> Array:
+    return sigma_w**2 * gaussian_mean(lambda z: phi(z) ** 2, q) + sigma_b**2
 
 
 def chi_1(length: Number, activation: Activation, sigma_w: Number) -> Float[Array, ""]:

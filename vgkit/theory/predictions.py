@@ -120,6 +120,19 @@ def predict(
     elif not _check.traced(depth) and not 1 <= depth <= len(forward):
         raise ValueError(f"depth must be a number from 1 to {len(forward)}; got {depth!r}")
 
+    return _predict(phi, forward, backward, width, sigma_b, input_square, depth)
+
+
+@partial(jax.jit, static_argnums=0)
+def _predict(
+    phi: Function,
+    forward: Array,
+    backward: Array,
+    width: Number,
+    sigma_b: Number,
+    input_square: Number,
+    depth: int | Array,
+) -> Prediction:
     length, square, slope2, slope4 = _moments(phi, forward, sigma_b, input_square)
     layer = jnp.arange(len(forward))
     factor = jnp.where(layer < depth - 1, backward * slope2, 1.0)
@@ -134,7 +147,6 @@ def predict(
     )
 
 
-@partial(jax.jit, static_argnums=0)
 def _moments(phi: Function, gains: Array, sigma_b: Number, square: Number) -> tuple[Array, ...]:
     """Length, mean square of the input, and both moments of the slope in every layer."""
 
