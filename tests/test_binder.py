@@ -52,7 +52,7 @@ def interpreter():
     return path if runs else sys.executable
 
 
-def test_installation_and_a_chapter(clone, tmp_path):
+def test_installation_and_the_heaviest_chapter(clone, tmp_path):
     def run(*command, **environment):
         names = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR", "IPYTHONDIR")
         folders = {name: str(tmp_path / "home") for name in names}
@@ -71,15 +71,16 @@ def test_installation_and_a_chapter(clone, tmp_path):
     assert re.search(r'"markdown":\s*"Jupytext Notebook"', settings)
     script = (
         "import jupytext, nbclient;"
-        "notebook = jupytext.read('chapters/chain-rule.md');"
-        "nbclient.NotebookClient(notebook, timeout=300).execute(cwd='chapters');"
+        "notebook = jupytext.read('chapters/causes/theory.md');"
+        "nbclient.NotebookClient(notebook, timeout=300).execute(cwd='chapters/causes');"
         "import json, resource;"
         "peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024;"
         "print(json.dumps(notebook).count('widget-view+json'), peak)"
     )
     shutil.rmtree(clone / "vgkit")  # what runs is what postBuild installed
-    run("bash", "binder/start", "python", "-c", "import os; assert os.environ['OMP_NUM_THREADS']")
-    explorers, peak = run("bash", "binder/start", "python", "-c", script).split()
+    started = ("bash", "binder/start", "python", "-c")
+    run(*started, "import os; assert os.environ['OMP_NUM_THREADS']")
+    explorers, peak = run(*started, script, JAX_ENABLE_COMPILATION_CACHE="false").split()
     assert int(explorers) >= 1
-    server = 300  # MB, JupyterLab with its extensions; two kernels beside it
-    assert server + 2 * float(peak) < 2048
+    server = 300  # MB, JupyterLab with its extensions; two kernels beside it, even of this chapter
+    assert server + 2 * float(peak) < 2048, peak
