@@ -62,7 +62,7 @@ test: $(VENV)/.test ## Build the book and run every check (TORCH=1: PyTorch as a
 	  echo "PyTorch could not be installed; its oracle is left out."; fi
 	$(BIN)/python tools/chromium.py
 	$(MAKE) book
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
 
 latest: ## Try the newest releases of all dependencies; the environment stays as it is
 	$(PYTHON) -m tools.latest
