@@ -38,7 +38,7 @@ $(VENV)/.test: tests/requirements.txt $(VENV)/.book
 # Most of the pages' programs run once or a few times, so XLA had better compile them fast; and two
 # pages keep two cores busy, so it need not split a program to compile its parts at once.
 FAST := --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
-book: export XLA_FLAGS := $(or $(XLA_FLAGS),$(FAST))
+book lab: export XLA_FLAGS := $(or $(XLA_FLAGS),$(FAST))
 book: $(VENV)/.book ## Execute and build the book
 	$(BIN)/jupyter-book build . -W --keep-going
 
