@@ -27,7 +27,9 @@ Compute = Callable[..., Mapping[str, jax.Array]]
 Axes = Mapping[str, Sequence[int | float]]
 
 
-def runner(compute: Compute, axes: Axes, rows: int) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+def runner(
+    compute: Compute, axes: Axes, rows: int
+) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """A compiled function of up to so many rows of the outer arguments' values.
 
     The last argument is vectorised over. The rows go to the devices in equal shares, and each
@@ -53,7 +55,9 @@ def runner(compute: Compute, axes: Axes, rows: int) -> Callable[[np.ndarray], di
         full = rows + -rows % devices.size  # of one size, else the last would be compiled anew
         padded = np.pad(part, [(0, full - len(part)), (0, 0)], mode="edge")
         columns = [
-            jax.device_put(column.astype(np.asarray(axes[name]).dtype), NamedSharding(devices, spec))
+            jax.device_put(
+                column.astype(np.asarray(axes[name]).dtype), NamedSharding(devices, spec)
+            )
             for name, column in zip(outer, padded.T, strict=True)
         ]
         found = multihost_utils.process_allgather(run(columns), tiled=True)

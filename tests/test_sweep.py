@@ -36,7 +36,8 @@ def compute(a, b, c):
     if not killed.exists() and hosts == 1:
         jax.lax.cond((a == 2) & (b == 1.5), lambda: jax.debug.callback(fatal, c), lambda: None)
     steps = jnp.arange(3)
-    return {"sum": a + b * c + steps, "power": jax.lax.switch(a - 1, [jnp.sin, jnp.cos, jnp.tan], b * c)}
+    power = jax.lax.switch(a - 1, [jnp.sin, jnp.cos, jnp.tan], b * c)
+    return {"sum": a + b * c + steps, "power": power}
 
 found = sweep.sweep(compute, json.loads(os.environ["AXES"]), folder, rows=2)
 print("RESULT", jax.device_count(), json.dumps({k: v.tolist() for k, v in found.items()}))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.speed.measure import Row, compare, in_turn, seconds
-from vgkit import activations, grads, nets
+from vgkit import grads, nets
 
 PART = "All layers' exact gradient norms"
 SIZES = [(20, 64, 128), (64, 64, 128), (20, 256, 256), (100, 128, 128), (10, 512, 512)]
@@ -20,6 +20,7 @@ Run = Callable[[], Any]
 def problem(depth: int, width: int, batch: int) -> tuple[nets.MLP, np.ndarray, np.ndarray]:
     """A tanh net of equal layers in float32, and a batch of random inputs and labels."""
     net = nets.unstack(nets.mlp_stack(jax.random.key(0), depth, width, OUTPUTS), depth)
+    net = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), net)
     random = np.random.default_rng(0)
     x = random.standard_normal((batch, width), np.float32)
     return net, x, random.integers(0, OUTPUTS, batch).astype(np.int32)
@@ -63,6 +64,24 @@ def by_jax(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
         return jnp.stack([jnp.sqrt(jnp.mean(w**2)) for w, _ in found])
 
     return lambda: jax.block_until_ready(run(weights, x, y))
+
+
+def by_jax_scan(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
+    """The same with a loop that is compiled once: `lax.scan` over stacked layers."""
+    stacked = nets.stack(net)
+
+    def mean_loss(net: nets.Stack, x: jax.Array, y: jax.Array) -> jax.Array:
+        h, _ = jax.lax.scan(lambda h, at: (jnp.tanh(h @ at.w.T + at.b), None), x, net.hidden)
+        logits = h @ net.output.w.T + net.output.b
+        return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(len(y)), y])
+
+    @jax.jit
+    def run(net: nets.Stack, x: jax.Array, y: jax.Array) -> jax.Array:
+        found = jax.grad(mean_loss)(net, x, y)
+        hidden = jnp.sqrt(jnp.mean(found.hidden.w**2, axis=(1, 2)))
+        return jnp.append(hidden, jnp.sqrt(jnp.mean(found.output.w**2)))
+
+    return lambda: jax.block_until_ready(run(stacked, x, y))
 
 
 def by_torch(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
@@ -122,12 +141,19 @@ def floor(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
     return run
 
 
-OURS = {"vgkit": by_vgkit, "vgkit, stacked": by_scan}
-PEERS = {"PyTorch eager": by_torch, "JAX, unrolled": by_jax, "HIPS autograd": by_autograd}
+LIST, STACK = "vgkit", "vgkit, stacked"
+PEERS: dict[str, Callable[..., Run]] = {
+    "PyTorch eager": by_torch,
+    "JAX, unrolled": by_jax,
+    "HIPS autograd": by_autograd,
+}
+IN_KIND = {LIST: "JAX, unrolled", STACK: "JAX, lax.scan"}
+"""What one compares first calls with, and a stacked net, whose compilation is short."""
+WAYS = {LIST: by_vgkit, STACK: by_scan, "JAX, lax.scan": by_jax_scan, **PEERS}
 FLOOR = "NumPy floor"
 
 
-def rows(rounds: int = 21) -> list[Row]:
+def rows(rounds: int = 15) -> list[Row]:
     """Every size: each way beside each peer and the floor, and its first call."""
     found: list[Row] = []
     for size in SIZES:
@@ -140,7 +166,7 @@ def at(size: tuple[int, int, int], rounds: int) -> list[Row]:
     depth, width, batch = size
     name = f"{depth} layers of {width}, batch {batch}"
     given, runs, first, absent, results = problem(*size), {}, {}, {}, {}
-    for way, make in {**OURS, **PEERS}.items():
+    for way, make in WAYS.items():
         try:
             run = make(*given)
         except ImportError as error:
@@ -154,19 +180,18 @@ def at(size: tuple[int, int, int], rounds: int) -> list[Row]:
     peers = [way for way in PEERS if way in runs]
     fastest = min(peers, key=lambda way: np.median(times[way]))
     found = []
-    for way in OURS:
-        for peer in [*peers, FLOOR]:
-            ms = 1e3 * float(np.median(times[way]))
-            row = Row(PART, f"{name}: {way}", ms, "ms", peer=peer, **compare(times[way], times[peer]))
-            if peer == FLOOR and width >= 256:
+    for way, kin in IN_KIND.items():
+        ms = 1e3 * float(np.median(times[way]))
+        for peer in [*dict.fromkeys([*peers, kin]), FLOOR]:
+            what, ratio = f"{name}: {way}", compare(times[way], times[peer])
+            row = Row(PART, what, ms, "ms", **ratio, peer=peer)
+            if way == LIST and peer == FLOOR and width >= 256:
                 row = row._replace(limit=1.2)
-            if peer == fastest:
-                row = row._replace(limit=1.05, note="fastest peer")
-            if peer == "PyTorch eager" and width == 64:
+            if peer == (fastest if way == LIST else kin):
+                row = row._replace(limit=1.05, note="fastest peer" if way == LIST else "")
+            if way == LIST and peer == "PyTorch eager" and width == 64:
                 row = row._replace(limit=0.5)
             found.append(row)
-        ratio = first[way] / first["JAX, unrolled"]
-        found.append(
-            Row(PART, f"{name}: {way}, first call", 1e3 * first[way], "ms", ratio, peer="JAX, unrolled")
-        )
+        what, ratio = f"{name}: {way}, first call", first[way] / first[kin]
+        found.append(Row(PART, what, 1e3 * first[way], "ms", ratio, peer=kin))
     return found + [Row(PART, f"{name}: {way}", None, note=why) for way, why in absent.items()]

@@ -1,7 +1,9 @@
 """The shape that all parts share: take turns, compare within a round, say it in one row."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,3 +80,9 @@ def compare(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
     """Ratio within each round: its median and quartiles, as `Row` takes them."""
     low, middle, high = np.percentile(ours / theirs, [25, 50, 75])
     return {"ratio": float(middle), "spread": (float(low), float(high))}
+
+
+def part(name: str, **options: bool) -> list[Row]:
+    """One part's rows. First calls are to compile; only what pages prepare may be kept programs."""
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = str(name == "live").lower()
+    return import_module(f"benchmarks.speed.{name}").rows(**options)
