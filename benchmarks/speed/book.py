@@ -54,7 +54,7 @@ MOVE = """async ([handle, moves]) => {
       const key = Math.floor(i / 40) % 2 ? 'ArrowLeft' : 'ArrowRight';
       input.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
     } else {
-      input.value = (Number(input.value) + 1 + (i % 5)) % (Number(input.max) + 1);
+      input.value = (Number(input.value) + 1 + (i % Number(input.max))) % (Number(input.max) + 1);
       input.dispatchEvent(new Event('input', {bubbles: true}));
     }
     while (i % 2 && chart.dataset.setting === old) {
