@@ -21,8 +21,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.speed.live import depth_explorer, percentiles
 from benchmarks.speed.measure import Row
-from benchmarks.speed.pages import is_notebook
-from tools import chromium, pages
+from benchmarks.speed.pages import notebooks
+from tools import chromium
 from vgkit.explore import live
 
 PART = "A slider move, in the book"
@@ -246,7 +246,7 @@ def rows(count: int = 100, loads: int = 5) -> list[Row]:
             executable_path=chromium.find(), args=["--no-sandbox", "--disable-gpu"]
         )
         with served(HTML) as address:
-            for name in filter(is_notebook, pages.live()):
+            for name in notebooks():
                 if (HTML / f"{name}.html").exists():
                     found += chapter(browser, address, name, loads, count)
                 else:

@@ -165,7 +165,7 @@ def moves(explorer: explore.Explorer, count: int) -> tuple[list[float], list[flo
 
 def in_python(count: int) -> list[Row]:
     """Every explorer of the book: events to data beside the computation alone."""
-    made = [explorer for page in pages.explorers().values() for explorer in page]
+    made = [explorer for page in pages.explorers(pages.notebooks()).values() for explorer in page]
     found, total = [], 0
     for explorer in made:
         whole, alone, compiled = moves(explorer, count)

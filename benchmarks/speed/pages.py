@@ -4,6 +4,7 @@ import ast
 import contextlib
 import dis
 import os
+from collections.abc import Sequence
 from types import CodeType
 
 import jupytext
@@ -63,15 +64,20 @@ def is_notebook(page: str) -> bool:
     return "kernelspec" in (pages.ROOT / f"{page}.md").read_text("utf-8")[:300]
 
 
-def explorers() -> dict[str, list[explore.Explorer]]:
-    """Every explorer of the book by page, made by that part of the page's code that it needs.
+def notebooks() -> list[str]:
+    """The pages that have an explorer and code that runs."""
+    return list(filter(is_notebook, pages.live()))
+
+
+def explorers(names: Sequence[str]) -> dict[str, list[explore.Explorer]]:
+    """Every explorer of some pages, made by that part of a page's code that it needs.
 
     The notebooks' settings apply, that of 64-bit numbers among them.
     """
     matplotlib.use("agg")
     made: dict[str, list[explore.Explorer]] = {}
     original = explore.Explorer.__init__
-    for page in filter(is_notebook, pages.live()):
+    for page in names:
         found = made[page] = []
 
         def record(self, *arguments, found=found, **named) -> None:
