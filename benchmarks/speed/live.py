@@ -139,13 +139,16 @@ def compilations() -> Iterator[list[str]]:
 
 
 def moves(explorer: explore.Explorer, count: int) -> tuple[list[float], list[float], int]:
-    """Milliseconds from an event to new data, and of the computation alone; compilations."""
+    """Milliseconds from an event to new data, and of the computation alone; compilations.
+
+    The computation alone has its turn after every fifth move.
+    """
     random = np.random.default_rng(0)
     explorer.widget  # noqa: B018 - from now on the controls drive the chart
     names = list(explorer.controls)
     whole, alone = [], []
     with compilations() as compiled:
-        for _ in range(count):
+        for number in range(count):
             name = names[random.integers(len(names))]
             control, options = explorer.controls[name], explorer._options[name]
             others = [value for _, value in options if value != control.value]
@@ -153,6 +156,8 @@ def moves(explorer: explore.Explorer, count: int) -> tuple[list[float], list[flo
             before = time.perf_counter()
             control.value = value
             whole.append(1e3 * (time.perf_counter() - before))
+            if number % 5:
+                continue
             setting = {
                 n: explore.live.numbers(o)[explorer.positions()[n]]
                 for n, o in explorer._options.items()
@@ -170,7 +175,7 @@ def in_python(count: int) -> list[Row]:
     for explorer in made:
         whole, alone, compiled = moves(explorer, count)
         total += compiled
-        low, middle, high = np.percentile(np.divide(whole, alone), [25, 50, 75])
+        low, middle, high = np.percentile(np.divide(whole[::5], alone), [25, 50, 75])
         found.append(
             Row(PART, f"{explorer.title}: event to new data, p95", float(np.percentile(whole, 95)),
                 "ms", float(middle), (float(low), float(high)), "the JAX function alone", 50,
