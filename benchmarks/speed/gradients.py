@@ -153,7 +153,7 @@ WAYS = {LIST: by_vgkit, STACK: by_scan, "JAX, lax.scan": by_jax_scan, **PEERS}
 FLOOR = "NumPy floor"
 
 
-def rows(rounds: int = 15) -> list[Row]:
+def rows(rounds: int = 11) -> list[Row]:
     """Every size: each way beside each peer and the floor, and its first call."""
     found: list[Row] = []
     for size in SIZES:

@@ -120,6 +120,6 @@ def diagnosing(rounds: int) -> list[Row]:
     return found
 
 
-def rows(rounds: int = 15) -> list[Row]:
+def rows(rounds: int = 11) -> list[Row]:
     """The monitor, then the diagnosis."""
     return watching(rounds) + diagnosing(rounds)

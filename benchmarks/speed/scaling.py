@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -16,6 +17,7 @@ from vgkit import activations, grads, nets
 
 PART = "Scaling"
 DEPTHS = (10, 100, 1000)
+PLAIN, SMALL = " by a plain lax.scan", " at width 16, batch 8"
 
 
 def batch_of(width: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -106,8 +108,10 @@ def by_depth(rounds: int) -> list[Row]:
     return growth("depth", DEPTHS, lambda depth: profile_of(depth, 64, 32), rounds, 11)
 
 
-def growth(name: str, sizes: tuple, at, rounds: int, limit: float | None) -> list[Row]:
-    """Compilation and run at several sizes, each beside the size before the last one's tenfold."""
+def growth(
+    name: str, sizes: tuple, at: Callable, rounds: int, limit: float | None = None, of: str = ""
+) -> list[Row]:
+    """Compilation and run at several sizes, each beside the size before it."""
     runs, compiled = {}, {}
     for size in sizes:
         run, given = at(size)
@@ -116,15 +120,22 @@ def growth(name: str, sizes: tuple, at, rounds: int, limit: float | None) -> lis
     times = in_turn(runs, rounds)
     found = []
     for small, large in itertools.pairwise(sizes):
-        ratios = np.percentile(times[large] / times[small], [25, 50, 75])
+        ratio = compare(times[large], times[small])
+        value = 1e3 * float(np.median(times[large]))
+        row = Row(PART, f"run at {name} {large}{of}", value, "ms", **ratio, peer=f"{name} {small}")
         found += [
-            Row(PART, f"run at {name} {large}", 1e3 * float(np.median(times[large])), "ms",
-                float(ratios[1]), (float(ratios[0]), float(ratios[2])), f"{name} {small}",
-                limit if large == sizes[-1] else None),
-            Row(PART, f"tracing and compiling at {name} {large}", compiled[large], "s",
+            row._replace(limit=limit) if large == sizes[-1] else row,
+            Row(PART, f"tracing and compiling at {name} {large}{of}", compiled[large], "s",
                 compiled[large] / compiled[small], peer=f"{name} {small}"),
         ]  # fmt: skip
     return found
+
+
+def alike(rounds: int) -> list[Row]:
+    """The growth with depth of what has no part of vgkit, and where all fits into the caches."""
+    plain = growth("depth", DEPTHS, lambda n: scan_of(n, 64, 32), rounds, of=PLAIN)
+    small = growth("depth", DEPTHS, lambda n: profile_of(n, 16, 8), rounds, of=SMALL)
+    return [row for row in [*plain, *small] if row.what.startswith("run")]
 
 
 def settings(rounds: int) -> list[Row]:
@@ -194,10 +205,11 @@ def rows(rounds: int = 11) -> list[Row]:
     """Depth, width, batch, settings, memory."""
     return [
         *by_depth(rounds),
+        *alike(rounds),
         *with_memory_kept(rounds),
         *beside_scan(rounds),
-        *growth("width", (32, 128, 512), lambda width: profile_of(20, width, 64), rounds, None),
-        *growth("batch", (16, 128, 1024), lambda batch: profile_of(20, 64, batch), rounds, None),
+        *growth("width", (32, 128, 512), lambda width: profile_of(20, width, 64), rounds),
+        *growth("batch", (16, 128, 1024), lambda batch: profile_of(20, 64, batch), rounds),
         *settings(rounds),
         *memory(),
     ]
