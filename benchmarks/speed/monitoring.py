@@ -15,7 +15,7 @@ PART = "Monitoring"
 LENGTH = 100
 NETWORKS = {
     "small net (3 layers of 32), batch 32": ((64, 32, 32, 10), 32, 400),
-    "deep net (20 layers of 64), batch 32": ((64,) * 20 + (10,), 32, 40),
+    "deep net (20 layers of 64), batch 32": ((64,) * 20 + (10,), 32, 100),
     "large net (3 layers of 1024), batch 256": ((64, 1024, 1024, 10), 256, 10),
 }
 WITHOUT, OTHER = "without", "optax.snapshot of norms, every step"
@@ -30,6 +30,7 @@ VARIANTS = {
     WITHOUT: [],
     "monitor": [monitor.record(LENGTH)],
     "monitor, every step": [monitor.record(LENGTH, every=1)],
+    "monitor, every 100th step": [monitor.record(LENGTH, every=100)],
     OTHER: [optax.snapshot("norms", layer_norms)],
 }
 
@@ -120,6 +121,6 @@ def diagnosing(rounds: int) -> list[Row]:
     return found
 
 
-def rows(rounds: int = 11) -> list[Row]:
+def rows(rounds: int = 9) -> list[Row]:
     """The monitor, then the diagnosis."""
     return watching(rounds) + diagnosing(rounds)
