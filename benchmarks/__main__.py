@@ -8,6 +8,7 @@ import argparse
 import multiprocessing
 import sys
 import time
+import traceback
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -26,14 +27,19 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"part must be one of {', '.join(PARTS)}; got {', '.join(sorted(unknown))}")
-    rows, took = [], {}
+    rows, took, failed = [], {}, []
     for part in given.parts or PARTS:
         print(f"{part} ...", end=" ", file=sys.stderr, flush=True)
         begin = time.perf_counter()
         options = {"whole": True} if part == "course" and given.whole else {}
         # A process for each: what one sets or loads cannot change what the next one measures.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
-            rows += alone.submit(measure.part, part, **options).result()
+            try:
+                rows += alone.submit(measure.part, part, **options).result()
+            except Exception:  # any: what the other parts found after minutes is not to be lost
+                traceback.print_exc()
+                failed.append(part)
+                continue
         took[part] = round(time.perf_counter() - begin)
         print(f"{took[part]} s", file=sys.stderr, flush=True)
     result = table.result(rows, took, " ".join(["python -m benchmarks", *sys.argv[1:]]))
@@ -41,6 +47,8 @@ def main() -> None:
     if given.write:
         table.save(table.merged(result, table.KEPT), table.KEPT.with_suffix(""), readable=False)
     print(table.markdown(result))
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

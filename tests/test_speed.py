@@ -3,13 +3,15 @@
 import html
 import json
 import re
+from types import SimpleNamespace
 
 import jax
 import numpy as np
+import pytest
 from conftest import ROOT
 
 from benchmarks import __main__ as command
-from benchmarks.speed import gradients, live, measure, pages, table
+from benchmarks.speed import course, gradients, live, measure, pages, table
 from benchmarks.speed.measure import Row
 from vgkit import data
 
@@ -128,6 +130,44 @@ def test_moves_are_counted_with_their_compilations():
     with live.compilations() as seen:
         jax.jit(lambda x: x * 3.25 + 1)(1.0)
     assert seen  # it does notice one
+
+
+def test_a_rebuild_is_warm_only_with_this_package_s_results(monkeypatch, tmp_path):
+    kept = course.results()
+    assert kept.parent == ROOT / "_build" / ".jupyter_cache" and len(kept.name) == 16
+    monkeypatch.setattr(course, "results", lambda: tmp_path / "of another package")
+    monkeypatch.setattr(course, "build", None)  # not called
+    (row,) = course.warm(1)
+    assert row.value is None and "not built as it is now" in row.note
+
+
+def test_a_part_that_fails_costs_no_other_part(monkeypatch, tmp_path, capsys):
+    class AtOnce:  # in this process, where the parts are replaced
+        __init__ = __exit__ = lambda *_: None
+        __enter__ = lambda self: self  # noqa: E731
+
+        def submit(self, run, part):
+            return SimpleNamespace(result=lambda: run(part))
+
+    def part(name):
+        if name == "live":
+            raise OSError("no browser")
+        return [Row(name, "one", 1.0)]
+
+    monkeypatch.setattr(command, "ProcessPoolExecutor", AtOnce)
+    monkeypatch.setattr(measure, "part", part)
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    monkeypatch.setattr(table, "KEPT", tmp_path / "kept.json")
+    monkeypatch.setattr(
+        command.sys, "argv", ["benchmarks", "gradients", "live", "grids", "--write"]
+    )
+    with pytest.raises(SystemExit, match="failed: live"):
+        command.main()
+    for path in (tmp_path / "kept.json", tmp_path / "_build" / "speed.json"):
+        found = json.loads(path.read_text())
+        assert [row["part"] for row in found["rows"]] == ["gradients", "grids"]
+        assert set(found["made"]["seconds"]) == {"gradients", "grids"}
+    assert "no browser" in capsys.readouterr().err
 
 
 def test_parts_are_known_by_name():

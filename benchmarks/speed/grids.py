@@ -56,8 +56,10 @@ def child(number: int, sample: int) -> None:
 
 def answer(process: subprocess.Popen) -> Any:
     """What a process says next."""
-    line = next(line for line in process.stdout if line.startswith("GRID "))
-    return json.loads(line.removeprefix("GRID "))
+    for line in process.stdout:
+        if line.startswith("GRID "):
+            return json.loads(line.removeprefix("GRID "))
+    raise RuntimeError("a process that makes grids has ended too early")
 
 
 def answers(processes: list[subprocess.Popen]) -> list[Any]:
@@ -75,13 +77,13 @@ def rows(sample: int = 3) -> list[Row]:
     """
     environment = {**os.environ, "XLA_FLAGS": BOOK, "JAX_ENABLE_COMPILATION_CACHE": "true"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    programs = [
+        f"from benchmarks.speed import grids; grids.child({number}, {sample})"
+        for number in range(PROCESSES)
+    ]
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", f"from benchmarks.speed import grids; grids.child({k}, {sample})"],
-            env=environment,
-            **pipes,
-        )
-        for k in range(PROCESSES)
+        subprocess.Popen([sys.executable, "-c", program], env=environment, **pipes)
+        for program in programs
     ]
     before = [answer(process) for process in processes]
     begin = time.perf_counter()
