@@ -110,6 +110,7 @@ def chapter(browser: Browser, address: str, name: str, loads: int, count: int) -
         page, ready, answered = opened(browser, f"{address}/{name}.html")
         usable.append((ready, answered))
         last = page.evaluate(MOVE, [False, count]) if len(usable) == loads else None
+        charts = page.locator(".vg-explorer").first.locator(".vg-chart").count()
         page.close()
     ready = statistics.median(r for r, _ in usable)
     text = (HTML / f"{name}.html").read_text()
@@ -120,7 +121,7 @@ def chapter(browser: Browser, address: str, name: str, loads: int, count: int) -
     return [
         Row(PART, f"{name}: input to painted chart, p95", float(np.percentile(moved, 95)), "ms",
             float(middle), (float(low), float(high)), "a frame without a change", 16, "value",
-            percentiles(last["moved"])),
+            f"{percentiles(last['moved'])}; charts: {charts}"),
         Row(PART, f"{name}: navigation to usable", ready, "ms",
             ready / statistics.median(a for _, a in usable), None, "until the page's text is in",
             300, "value"),
