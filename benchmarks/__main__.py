@@ -44,7 +44,7 @@ def main() -> None:
         print(f"{took[part]} s", file=sys.stderr, flush=True)
     result = table.result(rows, took, " ".join(["python -m benchmarks", *sys.argv[1:]]))
     table.save(result, ROOT / "_build" / "speed")
-    if given.write:
+    if given.write and rows:
         table.save(table.merged(result, table.KEPT), table.KEPT.with_suffix(""), readable=False)
     print(table.markdown(result))
     if failed:

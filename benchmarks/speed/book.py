@@ -239,7 +239,7 @@ def beside_manager(browser: Browser, loads: int, count: int) -> list[Row]:
     ]  # fmt: skip
 
 
-def rows(count: int = 60, loads: int = 3) -> list[Row]:
+def rows(count: int = 50, loads: int = 3) -> list[Row]:
     """Every page that has an explorer, then html-manager."""
     found = []
     with sync_playwright() as playwright:

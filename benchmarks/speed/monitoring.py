@@ -121,6 +121,6 @@ def diagnosing(rounds: int) -> list[Row]:
     return found
 
 
-def rows(rounds: int = 9) -> list[Row]:
+def rows(rounds: int = 7) -> list[Row]:
     """The monitor, then the diagnosis."""
     return watching(rounds) + diagnosing(rounds)
