@@ -1,1 +1,1 @@
-"""Speed of the explorers, beside peers; run by `make bench`."""
+"""Speed beside peers (`python -m benchmarks`), and the long runs that pages quote."""

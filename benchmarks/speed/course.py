@@ -1,0 +1,110 @@
+"""The book as a whole: warm rebuild, size of the environment; cold build and tests if asked for."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.speed.measure import Row
+
+PART = "The book"
+ROOT = Path(__file__).parents[2]
+LEFT = shutil.ignore_patterns(".git", ".venv", "_build", "__pycache__", "*.egg-info")
+
+
+def megabytes(folder: Path) -> float:
+    """Size of all files, each once."""
+    files = {(f.stat().st_dev, f.stat().st_ino): f.stat().st_size
+             for f in folder.rglob("*") if f.is_file() and not f.is_symlink()}  # fmt: skip
+    return sum(files.values()) / 1e6
+
+
+def build(top: Path, *flags: str) -> float:
+    """Seconds of a build as `make book` does it."""
+    program = Path(sys.executable).parent / "jupyter-book"
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false",
+        "JAX_ENABLE_COMPILATION_CACHE": "true",
+        "JAX_COMPILATION_CACHE_DIR": str(top / "_build" / ".jax_cache"),
+        "PYTHONPATH": str(top),
+    }
+    command = [program, "build", ".", "-W", "--keep-going", *flags]
+    before = time.perf_counter()
+    done = subprocess.run(command, cwd=top, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the book cannot be built:\n{done.stderr[-3000:]}")
+    return time.perf_counter() - before
+
+
+def results() -> Path:
+    """Where a build keeps the results of all pages, of the package as it is now."""
+    program = "import vgbook; print(vgbook.fingerprint())"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "_ext")}
+    told = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)
+    return ROOT / "_build" / ".jupyter_cache" / told.strip()
+
+
+def warm(rounds: int) -> list[Row]:
+    """A line of prose more on one page, beside a build after no change; in a copy of the book."""
+    kept = results()
+    if not kept.exists():  # with other results, the pages would be executed first
+        why = "the book is not built as it is now: run make book"
+        return [Row(PART, "build after a change of prose", None, note=why)]
+    with tempfile.TemporaryDirectory() as folder:
+        top = Path(folder) / "book"
+        shutil.copytree(ROOT, top, ignore=LEFT)
+        shutil.copytree(kept, top / "_build" / ".jupyter_cache" / kept.name)
+        build(top)  # what Sphinx keeps of a build holds the folder's name
+        page, same, changed = top / "chapters" / "depth.md", [], []
+        for number in range(rounds):
+            same.append(build(top))
+            page.write_text(page.read_text() + f"\nMore prose, {number}.\n")
+            changed.append(build(top))
+    taken = sorted(changed)[rounds // 2]
+    return [
+        Row(PART, "build after a change of prose", taken, "s", taken / sorted(same)[rounds // 2],
+            peer="after no change", limit=20, on="value")
+    ]  # fmt: skip
+
+
+def cold() -> list[Row]:
+    """A build with nothing kept from before, beside Sphinx alone; then all tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        top = Path(folder) / "book"
+        shutil.copytree(ROOT, top, ignore=LEFT)
+        taken = build(top)
+        sphinx = build(top, "--all")
+    tests = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
+    begin = time.perf_counter()
+    passed = subprocess.run(tests, cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
+    tested = time.perf_counter() - begin
+    return [
+        Row(PART, "cold build", taken / 60, "min", taken / sphinx, None, "no page executed", 5,
+            "value"),
+        Row(PART, "all tests, the book being built", tested / 60, "min", tested / taken, None,
+            "cold build", 15, "value", "" if passed else "not all of them pass"),
+    ]  # fmt: skip
+
+
+def environment() -> list[Row]:
+    """The environment on the disk, beside JAX with what it needs."""
+    packages = Path(next(p for p in sys.path if p.endswith("site-packages")))
+    least = [packages / name for name in ("jax", "jaxlib", "numpy", "scipy", "ml_dtypes")]
+    whole, jax = megabytes(packages), sum(map(megabytes, least))
+    note = "tests' tools included; without PyTorch, which is no requirement"
+    torch = sum(megabytes(packages / n) for n in ("torch", "functorch", "torchgen", "nvidia"))
+    size = whole - torch
+    what = "Python packages of the environment"
+    return [Row(PART, what, size, "MB", size / jax, peer="JAX alone", note=note)]
+
+
+def rows(rounds: int = 3, whole: bool = False) -> list[Row]:
+    """What takes seconds; what takes minutes too if `whole`."""
+    if whole:
+        return cold() + warm(rounds) + environment()
+    what, why = "cold build, and all tests", "take minutes: python -m benchmarks course --whole"
+    return [*warm(rounds), *environment(), Row(PART, what, None, note=why)]

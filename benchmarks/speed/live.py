@@ -1,0 +1,273 @@
+"""A slider move in a kernel: from the event to new data, and to the picture in JupyterLab."""
+
+import functools
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ipywidgets
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.speed import pages
+from benchmarks.speed.measure import Row
+from tools import chromium
+from vgkit import activations, data, explore, grads, nets
+
+PART = "A slider move, live"
+ROOT = Path(__file__).parents[2]
+STARTS = ["glorot_normal", "he_normal", "orthogonal", "lecun_uniform", "he_uniform"]
+NAMES = list(activations.ACTIVATIONS)
+NOTEBOOK = """---
+jupytext: {{text_representation: {{extension: .md, format_name: myst}}}}
+kernelspec: {{display_name: Python 3, language: python, name: python3}}
+---
+
+```{{code-cell}} ipython3
+from benchmarks.speed import live
+
+live.{maker}()
+```
+"""
+
+# Presses a key on the slider, and waits until what it changes is on the screen.
+PRESS = """async ([slider, target, moves]) => {
+  const handle = document.querySelector(slider), place = document.querySelector(target);
+  const picture = () => place.querySelector('img')?.src ?? place.dataset.setting;
+  const taken = [];
+  for (let i = 0; i < moves; i++) {
+    await new Promise((done) => setTimeout(done, 200));
+    const before = performance.now(), old = picture();
+    handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}));
+    while ((picture() ?? old) === old) {
+      if (performance.now() - before > 60000) throw new Error('nothing changed');
+      await new Promise(requestAnimationFrame);
+    }
+    await place.querySelector('img')?.decode();
+    await new Promise(requestAnimationFrame);
+    await new Promise((done) => {
+      const channel = new MessageChannel();
+      channel.port1.onmessage = done;
+      channel.port2.postMessage(0);
+    });
+    taken.push(performance.now() - before);
+  }
+  return taken;
+}"""
+
+
+def depth_explorer() -> explore.Explorer:
+    """An explorer like that of the Depth chapter, with every depth from 1 to 64."""
+    digits = data.digits()
+    networks = [nets.mlp(jax.random.key(0), (64,) * 65 + (10,), init) for init in STARTS]
+    compute = grads.profiles(networks, digits.x_train[:16], digits.y_train[:16], "cross_entropy")
+    return explore.Explorer(
+        "Depth of a benchmark",
+        compute,
+        {
+            "depth": ipywidgets.IntSlider(8, 1, 64, description="Hidden layers"),
+            "activation": ipywidgets.Dropdown(options=NAMES, description="Activation"),
+            "initialiser": ipywidgets.Dropdown(options=STARTS, description="Initialiser"),
+            "skip": ipywidgets.ToggleButtons(options=["off", "on"], description="Skip"),
+        },
+        explore.charts.signals(),
+    )
+
+
+@functools.cache
+def per_depth(depth: int, activation: str):
+    """The usual way's function, compiled for each depth and kept."""
+    digits = data.digits()
+    net = nets.mlp(jax.random.key(0), (64,) * (depth + 1) + (10,))
+    x, y = digits.x_train[:16], digits.y_train[:16]
+
+    @jax.jit
+    def signals(net: nets.MLP) -> tuple[jax.Array, jax.Array]:
+        deltas = grads.error_signals(net, x, y, "cross_entropy", activation)
+        gradients = grads.weight_gradients(net, x, y, "cross_entropy", activation)
+        return grads.norms(deltas), grads.weight_norms(gradients)
+
+    return functools.partial(signals, net)
+
+
+def draw(depth: int, activation: str) -> None:
+    """Compute and draw anew, as a function for `interact` does."""
+    figure, axes = plt.subplots()
+    for norms in per_depth(depth, activation)():
+        axes.semilogy(np.arange(len(norms)) + 1, norms)
+    axes.set(xlabel="layer", ylabel="RMS")
+    plt.show()
+    plt.close(figure)
+
+
+def usual() -> None:
+    """What a notebook otherwise has: `interact`, a program for each depth, matplotlib."""
+    slider = ipywidgets.IntSlider(8, 1, 64, description="Hidden layers")
+    ipywidgets.interact(draw, depth=slider, activation=NAMES)
+
+
+def percentiles(milliseconds: list[float]) -> str:
+    """Median and 95th percentile in words."""
+    return "p50 {:.1f} ms, p95 {:.1f} ms".format(*np.percentile(milliseconds, [50, 95]))
+
+
+@contextmanager
+def compilations() -> Iterator[list[str]]:
+    """Collects what JAX's compiler is asked for meanwhile."""
+    seen: list[str] = []
+
+    def listen(event: str, *_: object, **__: object) -> None:
+        if "backend_compile" in event:
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield seen
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def moves(explorer: explore.Explorer, count: int) -> tuple[list[float], list[float], int]:
+    """Milliseconds from an event to new data, and of the computation alone; compilations.
+
+    The computation alone has its turn after every fifth move.
+    """
+    random = np.random.default_rng(0)
+    explorer.widget  # noqa: B018 - from now on the controls drive the chart
+    names = list(explorer.controls)
+    whole, alone = [], []
+    with compilations() as compiled:
+        for number in range(count):
+            name = names[random.integers(len(names))]
+            control, options = explorer.controls[name], explorer._options[name]
+            others = [value for _, value in options if value != control.value]
+            value = others[random.integers(len(others))]
+            before = time.perf_counter()
+            control.value = value
+            whole.append(1e3 * (time.perf_counter() - before))
+            if number % 5:
+                continue
+            setting = {
+                n: explore.live.numbers(o)[explorer.positions()[n]]
+                for n, o in explorer._options.items()
+            }
+            before = time.perf_counter()
+            jax.block_until_ready(explorer._run(**setting))
+            alone.append(1e3 * (time.perf_counter() - before))
+    return whole, alone, len(compiled)
+
+
+def in_python(count: int) -> list[Row]:
+    """Every explorer of the book: events to data beside the computation alone."""
+    made = [explorer for page in pages.explorers(pages.notebooks()).values() for explorer in page]
+    found, total = [], 0
+    for explorer in made:
+        whole, alone, compiled = moves(explorer, count)
+        total += compiled
+        low, middle, high = np.percentile(np.divide(whole[::5], alone), [25, 50, 75])
+        found.append(
+            Row(PART, f"{explorer.title}: event to new data, p95", float(np.percentile(whole, 95)),
+                "ms", float(middle), (float(low), float(high)), "the JAX function alone", 50,
+                "value", percentiles(whole))
+        )  # fmt: skip
+    what = f"compilations in {count} random moves of each of the {len(made)} explorers"
+    found.append(Row(PART, what, total, limit=0, on="value"))
+    ours, _, _ = moves(depth_explorer(), count)
+    backend = plt.get_backend()
+    plt.switch_backend("agg")
+    random, theirs = np.random.default_rng(0), []
+    for depth in random.choice(np.arange(1, 65), 10, replace=False):
+        before = time.perf_counter()
+        draw(int(depth), "sigmoid")
+        theirs.append(1e3 * (time.perf_counter() - before))
+    plt.switch_backend(backend)
+    middle = statistics.median(ours)
+    found.append(
+        Row(PART, "Depth, every stop from 1 to 64: event to new data, p50", middle, "ms",
+            middle / statistics.median(theirs), peer="a program for each depth, at a new depth")
+    )  # fmt: skip
+    return found
+
+
+@contextmanager
+def lab() -> Iterator[str]:
+    """A JupyterLab of its own with two notebooks; its address."""
+    top = Path(tempfile.mkdtemp())
+    for maker in ("depth_explorer", "usual"):
+        (top / f"{maker}.md").write_text(NOTEBOOK.format(maker=maker))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    kinds = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
+             "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")  # fmt: skip
+    environment = {**os.environ, **{kind: str(top / "own" / kind) for kind in kinds}}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment["PATH"] = os.path.dirname(sys.executable) + os.pathsep + environment["PATH"]
+    viewer = [sys.executable, "-m", "jupytext_config", "set-default-viewer", "markdown"]
+    subprocess.run(viewer, env=environment, check=True, capture_output=True)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+               f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1",
+               "--IdentityProvider.token=secret", "--LabApp.news_url=''",
+               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(command, cwd=top, env=environment, **quiet)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{address}/api?token=secret").close()
+                break
+            except OSError:
+                time.sleep(0.25)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(60)
+        shutil.rmtree(top, ignore_errors=True)
+
+
+def painted(page: Page, address: str, maker: str, target: str, count: int) -> list[float]:
+    """Milliseconds from a key on the slider to the painted picture."""
+    page.goto(f"{address}/lab/tree/{maker}.md?reset&token=secret")
+    page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=90_000)
+    page.get_by_text("| Idle").wait_for(timeout=90_000)
+    page.locator(".jp-CodeCell .jp-Editor").first.click()
+    page.keyboard.press("Shift+Enter")
+    page.locator(f"{target} :is(img, svg)").first.wait_for(state="attached", timeout=120_000)
+    page.wait_for_timeout(1500)
+    return page.evaluate(PRESS, [".widget-slider .noUi-handle", target, count])
+
+
+def in_lab(count: int) -> list[Row]:
+    """A key on the depth slider in JupyterLab, ours beside the usual way."""
+    with lab() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium.find(), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": 1300, "height": 1000})
+        ours = painted(page, address, "depth_explorer", ".jp-OutputArea .vg-chart", count)
+        theirs = painted(
+            page, address, "usual", ".jp-OutputArea .widget-output", max(5, count // 5)
+        )
+        browser.close()
+    middle = statistics.median(ours)
+    what = "Depth in JupyterLab: key to painted chart, p50"
+    peer = "interact, a program for each depth, matplotlib"
+    note = f"{percentiles(ours)}; there {percentiles(theirs)}"
+    return [Row(PART, what, middle, "ms", middle / statistics.median(theirs), peer=peer, note=note)]
+
+
+def rows(count: int = 200) -> list[Row]:
+    """In Python, then in JupyterLab."""
+    return in_python(count) + in_lab(count // 4)
