@@ -147,6 +147,7 @@ def gradients_in(
     dtype = _check.choice("format", format, FORMATS)
 
     def run(net: nets.MLP, x: Array, probes: list[Array]) -> Array:
+        net, probes = _cast((net, probes), x.dtype)
         return nets.forward(net, x, activation, skip=skip, probes=probes)
 
     return _gradients(run, net, nets.probes(net), x, y, loss, dtype, loss_scale)
@@ -232,8 +233,9 @@ def format_profile(
     x, y, loss = prepare(weights, stacked.output.b.shape[-1], x, y, loss)
 
     def run(net: nets.Stack, x: Array, probes: Array) -> Array:
-        h, _ = nets.stack_trace(net, x, phi, depth, skip=skip, probes=probes)
-        return net.output.w @ h + net.output.b
+        h, _ = nets.stack_trace(net, x, phi, depth, skip=skip, probes=probes, dtype=x.dtype)
+        output = _cast(net.output, x.dtype)
+        return output.w @ h + output.b
 
     def signals(dtype: Any, scale: float | Array) -> Signals:
         probes = jnp.zeros_like(stacked.hidden.b)
@@ -276,23 +278,25 @@ def _gradients(
     wide = jnp.promote_types(dtype, jnp.float32)
     scale = jnp.asarray(scale, wide)
 
-    def cast(tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
-
     def one_loss(net: Any, probes: Any, x: Array, y: Array) -> Array:
         return loss(run(net, x, probes).astype(wide), y)
 
     def scaled_loss(net: Any, probes: Any) -> Array:
         targets = y.astype(wide) if jnp.issubdtype(y.dtype, jnp.floating) else y
-        losses = jax.vmap(one_loss, (None, 0, 0, 0))(net, probes, cast(x), targets)
+        losses = jax.vmap(one_loss, (None, 0, 0, 0))(net, probes, x.astype(dtype), targets)
         return scale * jnp.mean(losses)
 
     def unscale(gradient: Array) -> Array:
-        return gradient.astype(jnp.float64) / scale.astype(jnp.float64)
+        return gradient / scale.astype(jnp.float64)
 
     each = jax.tree.map(lambda probe: jnp.zeros((len(x), *probe.shape)), probes)
-    by_net, by_probe = jax.tree.map(unscale, jax.grad(scaled_loss, (0, 1))(cast(net), cast(each)))
+    exact = _cast((net, each), jnp.float64)  # `run` rounds: its gradients arrive here as they are
+    by_net, by_probe = jax.tree.map(unscale, jax.grad(scaled_loss, (0, 1))(*exact))
     return Signals(by_net, jax.tree.map(lambda gradient: gradient * len(x), by_probe))
+
+
+def _cast(tree: Any, dtype: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
 
 
 def _all_finite(tree: Any) -> Bool[Array, ""]:

@@ -106,6 +106,7 @@ def stack_trace(
     probes: Float[Array, "layers width"] | None = None,
     hidden_probes: Float[Array, "layers width"] | None = None,
     statistics: Statistics | None = None,
+    dtype: Any = None,
     **form: Any,
 ) -> tuple[Float[Array, " width"], Statistics | None]:
     """What the output layer is given in the network of the first `depth` layers of a stack.
@@ -122,6 +123,7 @@ def stack_trace(
         probes: Added to the pre-activations z.
         hidden_probes: Added to what the layers hand on, h.
         statistics: For batch normalisation at inference, with the layers on the leading axis.
+        dtype: Number format, that of `x`, to which each layer is rounded when its turn comes.
         **form: `skip`, `branch`, `order` and `axis_name`, see `trace`.
 
     Returns:
@@ -133,7 +135,10 @@ def stack_trace(
     hidden_probes = zeros if hidden_probes is None else hidden_probes
 
     def step(before: tuple[Array, Array], inputs: tuple) -> tuple[tuple, Statistics | None]:
-        layer, probe, hidden_probe, fixed, number = inputs
+        *own, fixed, number = inputs
+        if dtype is not None:
+            own = jax.tree.map(lambda leaf: leaf.astype(dtype), own)
+        layer, probe, hidden_probe = own
         found = hidden_layer(
             layer, before, phi, probe=probe, hidden_probe=hidden_probe, statistics=fixed, **form
         )
@@ -144,5 +149,7 @@ def stack_trace(
         return after, found.statistics
 
     inputs = (stacked.hidden, probes, hidden_probes, statistics, jnp.arange(len(probes)))
+    if dtype is not None:  # recomputed: XLA would widen all kept layers of a narrow format at each
+        step = jax.checkpoint(step)
     (_, u), seen = jax.lax.scan(step, (x, x), inputs)
     return u, seen
