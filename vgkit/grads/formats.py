@@ -147,7 +147,7 @@ def gradients_in(
     dtype = _check.choice("format", format, FORMATS)
 
     def run(net: nets.MLP, x: Array, probes: list[Array]) -> Array:
-        net, probes = _cast((net, probes), x.dtype)
+        net, probes = _cast((net, probes), dtype)
         return nets.forward(net, x, activation, skip=skip, probes=probes)
 
     return _gradients(run, net, nets.probes(net), x, y, loss, dtype, loss_scale)
@@ -286,12 +286,9 @@ def _gradients(
         losses = jax.vmap(one_loss, (None, 0, 0, 0))(net, probes, x.astype(dtype), targets)
         return scale * jnp.mean(losses)
 
-    def unscale(gradient: Array) -> Array:
-        return gradient / scale.astype(jnp.float64)
-
     each = jax.tree.map(lambda probe: jnp.zeros((len(x), *probe.shape)), probes)
-    exact = _cast((net, each), jnp.float64)  # `run` rounds: its gradients arrive here as they are
-    by_net, by_probe = jax.tree.map(unscale, jax.grad(scaled_loss, (0, 1))(*exact))
+    found = jax.grad(scaled_loss, (0, 1))(_cast(net, jnp.float64), each)  # which `run` rounds
+    by_net, by_probe = jax.tree.map(lambda gradient: gradient / scale.astype(jnp.float64), found)
     return Signals(by_net, jax.tree.map(lambda gradient: gradient * len(x), by_probe))
 
 
