@@ -341,10 +341,10 @@ def test_random_moves(own):
     box = page.locator(".vg-live").nth(2)
     box.scroll_into_view_if_needed()
 
-    def shown(chart):
-        return chart.locator(".vg-summary, svg").all_text_contents()
+    def drawn(one):
+        return one.locator(".vg-summary, svg").all_text_contents()
 
-    others = [shown(one) for one in (slow, wrong)]
+    others = [drawn(one) for one in (slow, wrong)]
     problems = []
     page.on("pageerror", lambda error: problems.append(error))
     session = page.context.new_cdp_session(page)
@@ -388,7 +388,7 @@ def test_random_moves(own):
     growth = memory() / before - 1
     print(f"{MOVES} moves, {before} blocks and bytes, grown by {growth}")
     assert growth.max() < 0.05
-    assert [shown(one) for one in (slow, wrong)] == others
+    assert [drawn(one) for one in (slow, wrong)] == others
     assert problems == []
 
 
