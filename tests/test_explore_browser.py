@@ -4,11 +4,10 @@ import json
 import re
 
 import jax
-import jupytext
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+import tools.explorers
 from tools import pages
 from vgkit.explore import grid, words
 
@@ -19,54 +18,19 @@ TABLE = """root => Object.fromEntries([...root.querySelectorAll('.vg-values th[s
 
 
 @pytest.fixture(scope="module")
-def run_pages():
-    """Every explorer of the book by page, made by running the page's own code, and the readers'."""
-    from conftest import ROOT
-
-    from vgkit import explore
-
-    made, turns = {}, {}
+def made():
+    """The explorers of every page with the readers' own, made by that page's own code."""
     jax.config.update("jax_numpy_rank_promotion", "allow")  # as in a reader's kernel
-    for page in PAGES:
-        found = []
-        notebook = jupytext.read(ROOT / f"{page}.md")
-        original = explore.Explorer.__init__
-
-        def record(self, *arguments, found=found, original=original, **named):
-            original(self, *arguments, **named)
-            found.append(self)
-
-        patch = pytest.MonkeyPatch()
-        patch.setattr(explore.Explorer, "__init__", record)
-        patch.setattr("myst_nb.glue", lambda *_, **__: None)
-        scope = {"__name__": "__main__"}
-        sources = [
-            cell.source
-            for cell in notebook.cells
-            if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", [])
-        ]
-        left = sum("explore.Explorer(" in source or ").using(mine)" in source for source in sources)
-        turns[page] = []
-        for source in sources:
-            if left and ").using(mine)" in source:
-                code, last = source.rsplit("\n", 1)
-                exec(compile(code, f"{page}.md", "exec"), scope)
-                turns[page].append(eval(last, scope))
-                found.pop()
-            elif left:
-                exec(compile(source, f"{page}.md", "exec"), scope)
-            left -= "explore.Explorer(" in source or ").using(mine)" in source
-        patch.undo()
-        plt.close("all")
-        made[page] = found
-    yield made, turns
+    yield {page: tools.explorers.of(page, own=True) for page in PAGES}
     jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 @pytest.fixture(scope="module")
-def explorers(run_pages):
-    """Every explorer of the book by page."""
-    return run_pages[0]
+def explorers(made):
+    """The explorers that a page itself makes."""
+    return {
+        page: [one for one in found if one.title != "Your turn"] for page, found in made.items()
+    }
 
 
 def pages_data(book, page):
@@ -126,10 +90,9 @@ def test_live_sliders_never_wait_for_the_compiler(explorers, page):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "index"])
-def test_every_explorer_can_be_given_a_reader_s_own_function(run_pages, page):
-    explorers, turns = (made[page] for made in run_pages)
-    assert len(turns) == len(explorers)
-    for own, explorer in zip(turns, explorers, strict=True):
+def test_every_explorer_can_be_given_a_reader_s_own_function(made, explorers, page):
+    turns = [one for one in made[page] if one.title == "Your turn"]
+    for own, explorer in zip(turns, explorers[page], strict=True):
         assert own.charts == explorer.charts
         assert set(own.controls.values()) <= set(explorer.controls.values())
         result, before = own.at(), explorer.at()

@@ -11,8 +11,9 @@ import pytest
 from conftest import ROOT
 
 from benchmarks import __main__ as command
-from benchmarks.speed import course, gradients, live, measure, pages, table
+from benchmarks.speed import course, gradients, live, measure, table
 from benchmarks.speed.measure import Row
+from tools import explorers
 from vgkit import data
 
 
@@ -117,10 +118,10 @@ depths = [depth for depth in depths]
 explore.Explorer("T", compute, depths)
 """
     kept = [line for line in source.splitlines() if line and "slow" not in line]
-    wanted = pages.needed(source)
+    wanted = explorers.needed(source)
     assert len(wanted.body) == 8
-    assert pages.ast.unparse(wanted).replace("'", '"').splitlines()[0] == kept[0]
-    assert "slow" not in pages.ast.unparse(wanted)
+    assert explorers.ast.unparse(wanted).replace("'", '"').splitlines()[0] == kept[0]
+    assert "slow" not in explorers.ast.unparse(wanted)
 
 
 def test_moves_are_counted_with_their_compilations():
@@ -172,7 +173,7 @@ def test_a_part_that_fails_costs_no_other_part(monkeypatch, tmp_path, capsys):
 
 def test_parts_are_known_by_name():
     named = {path.stem for path in (ROOT / "benchmarks" / "speed").glob("*.py")}
-    assert set(command.PARTS) == named - {"__init__", "measure", "table", "pages"}
+    assert set(command.PARTS) == named - {"__init__", "measure", "table"}
 
 
 def test_the_kept_result_is_whole():

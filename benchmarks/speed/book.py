@@ -21,8 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.speed.live import depth_explorer, percentiles
 from benchmarks.speed.measure import Row
-from benchmarks.speed.pages import notebooks
-from tools import chromium
+from tools import chromium, explorers
 from vgkit.explore import live
 
 PART = "A slider move, in the book"
@@ -247,7 +246,7 @@ def rows(count: int = 50, loads: int = 3) -> list[Row]:
             executable_path=chromium.find(), args=["--no-sandbox", "--disable-gpu"]
         )
         with served(HTML) as address:
-            for name in notebooks():
+            for name in explorers.notebooks():
                 if (HTML / f"{name}.html").exists():
                     found += chapter(browser, address, name, loads, count)
                 else:

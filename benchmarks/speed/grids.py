@@ -15,8 +15,11 @@ from jax.experimental.compilation_cache import compilation_cache
 from benchmarks.speed.measure import Row, seconds
 
 PART = "The grids"
-BOOK = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
-"""XLA's settings in `make book`."""
+BOOK = (
+    "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
+    " --xla_cpu_parallel_codegen_split_count=1"
+)
+"""XLA's settings in `make book` and `make test`."""
 PROCESSES = 2
 
 
@@ -27,15 +30,15 @@ def peak() -> float:
 
 def child(number: int, sample: int) -> None:
     """Make a share of the explorers; when told so, their grids; when told so, a loop's sample."""
-    from benchmarks.speed import pages
+    from tools import explorers
     from vgkit.explore import live
 
     def tell(found: Any) -> None:
         print("GRID", json.dumps(found), flush=True)
         sys.stdin.readline()
 
-    shares = pages.explorers(pages.notebooks()[number::PROCESSES])
-    made = [explorer for page in shares.values() for explorer in page]
+    share = explorers.notebooks()[number::PROCESSES]
+    made = [explorer for page in share for explorer in explorers.of(page)]
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()  # without it JAX goes on as it began
     jax.clear_caches()

@@ -20,9 +20,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.speed import pages
 from benchmarks.speed.measure import Row
-from tools import chromium
+from tools import chromium, explorers
 from vgkit import activations, data, explore, grads, nets
 
 PART = "A slider move, live"
@@ -170,7 +169,7 @@ def moves(explorer: explore.Explorer, count: int) -> tuple[list[float], list[flo
 
 def in_python(count: int) -> list[Row]:
     """Every explorer of the book: events to data beside the computation alone."""
-    made = [explorer for page in pages.explorers(pages.notebooks()).values() for explorer in page]
+    made = [explorer for page in explorers.notebooks() for explorer in explorers.of(page)]
     found, total = [], 0
     for explorer in made:
         whole, alone, compiled = moves(explorer, count)

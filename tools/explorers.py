@@ -4,7 +4,6 @@ import ast
 import contextlib
 import dis
 import os
-from collections.abc import Sequence
 from types import CodeType
 
 import jupytext
@@ -13,6 +12,8 @@ import matplotlib
 from tools import pages
 from vgkit import explore
 
+OWN = ").using(mine)"
+"""How a page has the reader's own function take the explorer's place."""
 CHANGES = {"append", "extend", "update", "setdefault"}
 
 
@@ -42,8 +43,13 @@ def changes(statement: ast.stmt) -> set[str]:
     return found
 
 
-def needed(source: str) -> ast.Module:
-    """The statements that make a page's explorers, and what those need, backwards."""
+def needed(source: str, own: bool = False) -> ast.Module:
+    """The statements that make a page's explorers, and what those need, backwards.
+
+    Args:
+        source: The page's code.
+        own: Whether to keep the places too where readers give an explorer a function of their own.
+    """
     wanted: set[str] = set()
     kept: list[ast.stmt] = []
     for statement in reversed(ast.parse(source).body):
@@ -51,6 +57,7 @@ def needed(source: str) -> ast.Module:
         bound = {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_NAME"}
         text = ast.unparse(statement)
         makes = "explore.Explorer(" in text or text.startswith("jax.config")
+        makes |= own and text.endswith(OWN)
         if makes or (bound | changes(statement)) & wanted:
             if isinstance(statement, ast.Assign | ast.FunctionDef):
                 wanted -= bound
@@ -69,31 +76,33 @@ def notebooks() -> list[str]:
     return list(filter(is_notebook, pages.live()))
 
 
-def explorers(names: Sequence[str]) -> dict[str, list[explore.Explorer]]:
-    """Every explorer of some pages, made by that part of a page's code that it needs.
+def of(page: str, own: bool = False) -> list[explore.Explorer]:
+    """Every explorer of a page, made by that part of the page's code that it needs.
 
     The notebooks' settings apply, that of 64-bit numbers among them.
+
+    Args:
+        page: Its path without ".md".
+        own: Whether to make the readers' own too, which are titled "Your turn".
     """
     matplotlib.use("agg")
-    made: dict[str, list[explore.Explorer]] = {}
+    notebook = jupytext.read(pages.ROOT / f"{page}.md")
+    source = "\n".join(
+        cell.source
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", [])
+    )
+    found: list[explore.Explorer] = []
     original = explore.Explorer.__init__
-    for page in names:
-        found = made[page] = []
 
-        def record(self, *arguments, found=found, **named) -> None:
-            original(self, *arguments, **named)
-            found.append(self)
+    def record(self, *arguments, **named) -> None:
+        original(self, *arguments, **named)
+        found.append(self)
 
-        notebook = jupytext.read(pages.ROOT / f"{page}.md")
-        source = "\n".join(
-            cell.source
-            for cell in notebook.cells
-            if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", [])
-        )
-        explore.Explorer.__init__ = record
-        try:
-            with contextlib.chdir(pages.ROOT / os.path.dirname(page)):
-                exec(compile(needed(source), f"{page}.md", "exec"), {"__name__": "__main__"})
-        finally:
-            explore.Explorer.__init__ = original
-    return made
+    explore.Explorer.__init__ = record
+    try:
+        with contextlib.chdir(pages.ROOT / os.path.dirname(page)):
+            exec(compile(needed(source, own), f"{page}.md", "exec"), {"__name__": "__main__"})
+    finally:
+        explore.Explorer.__init__ = original
+    return found
