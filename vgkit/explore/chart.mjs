@@ -353,7 +353,9 @@ function render({ model, el }) {
   const values = element("div", { class: "vg-values", tabindex: "0", role: "region", "aria-label": "Data table" });
   const details = element("details", { class: "vg-table" }, element("summary", {}, "Data as a table"), values);
   let held = [];
+  let width = 0;
   let frame = null;
+  let listed = "";
   let cursor = null;
   let announcement = 0;
 
@@ -403,9 +405,23 @@ function render({ model, el }) {
     if (line) line.setAttribute("d", left === null ? "" : `M${round(left)} ${MARGIN.top}V${frame.height - MARGIN.bottom}`);
   }
 
+  // Asked for in the midst of changes, a width has the whole page laid out: so only when it may be new.
+  function measure() {
+    const now = Math.max(260, root.clientWidth);
+    if (Math.abs(now - width) <= 1) return false;
+    width = now;
+    return true;
+  }
+
+  // A picture that keeps its size leaves the page around it as it lies.
+  function fill(height, drawing) {
+    const svg = picture.firstChild;
+    if (svg?.getAttribute("width") === `${width}`) svg.innerHTML = drawing;
+    else picture.innerHTML = `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" aria-hidden="true">${drawing}</svg>`;
+  }
+
   function draw() {
     const [data, setting] = [model.get("data"), model.get("setting")];
-    const width = Math.max(260, root.clientWidth);
     const height = width < 480 ? 290 : 350;
     if (!rowsOf(spec, data).length) {
       frame = null;
@@ -413,12 +429,11 @@ function render({ model, el }) {
       summary.textContent = model.get("problem") || "Nothing to draw: every number that the computation returned for this setting is NaN, not a number.";
     } else {
       frame = frameOf(spec, data, held, width, height);
-      picture.innerHTML =
-        `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" aria-hidden="true">` +
-        `${pictureOf(spec, data, held, frame)}<path class="vg-cursor"/></svg>`;
+      fill(height, `${pictureOf(spec, data, held, frame)}<path class="vg-cursor"/>`);
       summary.textContent = sentence(spec.summary ?? [], model.get("names"), data);
     }
-    names.innerHTML = legend(legendOf(spec, data, held));
+    const signs = legend(legendOf(spec, data, held));
+    if (signs !== listed) names.innerHTML = listed = signs;
     showCursor();
     if (details.open) values.innerHTML = table(spec, data, setting);
     root.dataset.setting = setting;
@@ -479,6 +494,7 @@ function render({ model, el }) {
   const print = () => {
     unfolded ||= !details.open;
     details.open = true;
+    measure();
     draw();
   };
   const printed = () => {
@@ -495,9 +511,7 @@ function render({ model, el }) {
     target.toggleAttribute("data-lm-suppress-shortcuts", used && !(shiftKey || ctrlKey || metaKey));
   };
   if (model.get("first")) addEventListener("keydown", keep, true);
-  const resized = new ResizeObserver(() => {
-    if (!frame || Math.abs(root.clientWidth - frame.width) > 1) draw();
-  });
+  const resized = new ResizeObserver(() => measure() && draw());
   resized.observe(root);
   // A kernel that was restarted or has died never answers again; nothing else would show it.
   const lose = () => (lost.textContent = "The kernel was restarted or has died: the controls compute nothing now. Run the notebook's cells again.");
@@ -507,6 +521,7 @@ function render({ model, el }) {
   model.on("comm_live_update", lose);
   model.on("change:data", draw);
   model.on("change:problem", draw);
+  measure();
   draw();
   return () => {
     clearTimeout(announcement);
