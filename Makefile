@@ -35,10 +35,10 @@ $(VENV)/.test: tests/requirements.txt $(VENV)/.book
 	$(PIP) -r tests/requirements.txt
 	@touch $@
 
-# Most of the pages' programs run once or a few times, so XLA had better compile them fast; and two
+# Most programs of pages and tests run once or a few times, so XLA had better compile them fast; and two
 # pages keep two cores busy, so it need not split a program to compile its parts at once.
 FAST := --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
-book lab: export XLA_FLAGS := $(or $(XLA_FLAGS),$(FAST))
+book lab test: export XLA_FLAGS := $(or $(XLA_FLAGS),$(FAST))
 book: $(VENV)/.book ## Execute and build the book
 	$(BIN)/jupyter-book build . -W --keep-going
 
@@ -56,13 +56,16 @@ lab: $(VENV)/.book ## Open the chapters as notebooks
 	$(BIN)/jupytext-config set-default-viewer markdown
 	$(BIN)/jupyter lab index.md
 
+# Four processes, as many tests wait for a browser or a kernel; each with one thread, as more threads
+# than cores spend a third of their time waiting for each other.
+ALONE := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 NPROC=1
 # TORCH=1 adds PyTorch as one more oracle. It is no default: on many machines it is gigabytes.
 test: $(VENV)/.test ## Build the book and run every check (TORCH=1: PyTorch as an oracle too)
 	@if [ "$(TORCH)" = 1 ]; then $(PIP) torch==2.13.0 || \
 	  echo "PyTorch could not be installed; its oracle is left out."; fi
 	$(BIN)/python tools/chromium.py
 	$(MAKE) book
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
+	$(ALONE) $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=15
 
 latest: ## Try the newest releases of all dependencies; the environment stays as it is
 	$(PYTHON) -m tools.latest

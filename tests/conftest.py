@@ -36,10 +36,14 @@ def sideways(page):
     return [f"{wide} px wider than the screen"] * (wide > 0)
 
 
-def faults(page):
-    """What axe finds serious or critical, headings out of order, and what `sideways` finds."""
+def faults(page, part="html"):
+    """What axe finds serious or critical, headings out of order, and what `sideways` finds.
+
+    `part` is a selector of what axe looks at.
+    """
     page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    run = "part => axe.run({include: [[part]]}, {resultTypes: ['violations']})"
+    found = page.evaluate(run, part)["violations"]
     severe = [
         (v["id"], v["impact"], [node["html"][:120] for node in v["nodes"]][:3])
         for v in found

@@ -8,10 +8,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.speed.grids import BOOK
 from benchmarks.speed.measure import Row
 
 PART = "The book"
 ROOT = Path(__file__).parents[2]
+TESTS = [sys.executable, *"-m pytest -q -n 4 --dist loadfile --no-loadscope-reorder".split()]
+ONE = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NPROC"), "1")
+ALONE = {**os.environ, **ONE, "XLA_FLAGS": BOOK}
+"""All tests, as `make test` runs them."""
 LEFT = shutil.ignore_patterns(".git", ".venv", "_build", "__pycache__", "*.egg-info")
 
 
@@ -27,7 +32,7 @@ def build(top: Path, *flags: str) -> float:
     program = Path(sys.executable).parent / "jupyter-book"
     environment = {
         **os.environ,
-        "XLA_FLAGS": "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false",
+        "XLA_FLAGS": BOOK,
         "JAX_ENABLE_COMPILATION_CACHE": "true",
         "JAX_COMPILATION_CACHE_DIR": str(top / "_build" / ".jax_cache"),
         "PYTHONPATH": str(top),
@@ -78,9 +83,8 @@ def cold() -> list[Row]:
         shutil.copytree(ROOT, top, ignore=LEFT)
         taken = build(top)
         sphinx = build(top, "--all")
-    tests = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
     begin = time.perf_counter()
-    passed = subprocess.run(tests, cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
+    passed = subprocess.run(TESTS, cwd=ROOT, env=ALONE, stdout=subprocess.DEVNULL).returncode == 0
     tested = time.perf_counter() - begin
     return [
         Row(PART, "cold build", taken / 60, "min", taken / sphinx, None, "no page executed", 5,
