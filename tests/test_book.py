@@ -23,8 +23,9 @@ def test_every_page_is_listed(book):
     assert built == set(PAGES) - {"genindex"}
 
 
-# After a change of the screen the theme looks a while later which boxes scroll, and colours may fade.
-SETTLED = """theme => document.documentElement.dataset.theme === theme && !document.getAnimations().length
+# The theme looks a while later which boxes scroll on another screen; and colours may fade.
+SETTLED = """theme => document.documentElement.dataset.theme === theme
+  && document.getAnimations().length === 0
   && [...document.querySelectorAll('pre, .pst-scrollable-table-container')].every(
     box => box.scrollWidth <= box.clientWidth || box.tabIndex === 0)"""
 
