@@ -17,7 +17,7 @@ export PYTHONWARNINGS := ignore:Error reading persistent compilation cache:UserW
 # Many containers forbid Python to keep its bytecode: every page's kernel would make that of all packages anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help book pdf test latest serve lab bench lock clean
+.PHONY: help book pdf test check latest serve lab bench lock clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -38,9 +38,9 @@ $(VENV)/.test: tests/requirements.txt $(VENV)/.book
 # Most programs of pages and tests run once or a few times, so XLA had better compile them fast; and two
 # pages keep two cores busy, so it need not split a program to compile its parts at once.
 FAST := --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
-book lab test: export XLA_FLAGS := $(or $(XLA_FLAGS),$(FAST))
+book lab check: export XLA_FLAGS := $(or $(XLA_FLAGS),$(FAST))
 book: $(VENV)/.book ## Execute and build the book
-	$(BIN)/jupyter-book build . -W --keep-going
+	$(BIN)/jupyter-book build . -W --keep-going $(FLAGS)
 
 serve: ## Show the built book
 	@test -f $(HTML)/index.html || { echo "There is no book yet; run: make book"; exit 1; }
@@ -56,16 +56,21 @@ lab: $(VENV)/.book ## Open the chapters as notebooks
 	$(BIN)/jupytext-config set-default-viewer markdown
 	$(BIN)/jupyter lab index.md
 
-# Four processes, as many tests wait for a browser or a kernel; each with one thread, as more threads
-# than cores spend a third of their time waiting for each other.
-ALONE := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 NPROC=1
 # TORCH=1 adds PyTorch as one more oracle. It is no default: on many machines it is gigabytes.
 test: $(VENV)/.test ## Build the book and run every check (TORCH=1: PyTorch as an oracle too)
 	@if [ "$(TORCH)" = 1 ]; then $(PIP) torch==2.13.0 || \
 	  echo "PyTorch could not be installed; its oracle is left out."; fi
 	$(BIN)/python tools/chromium.py
 	$(MAKE) book
-	$(ALONE) $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=15
+	$(MAKE) check
+
+# Four processes, as many tests wait for a browser or a kernel; each with one thread, as more threads
+# than cores spend a third of their time waiting for each other.
+check: export OPENBLAS_NUM_THREADS := 1
+check: export OMP_NUM_THREADS := 1
+check: export NPROC := 1
+check: $(VENV)/.test ## Run every check on the book as it is built
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=15
 
 latest: ## Try the newest releases of all dependencies; the environment stays as it is
 	$(PYTHON) -m tools.latest

@@ -6,17 +6,14 @@ VGKIT_MOVES sets how often an explorer is moved at random, up to 500 times.
 import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 
 import numpy as np
 import psutil
 import pytest
 from conftest import ROOT
 from test_explore_robust import heap
+
+import tools.lab
 
 MOVES = min(500, int(os.environ.get("VGKIT_MOVES", "60")))
 
@@ -116,48 +113,10 @@ def lab(tmp_path_factory):
     shutil.copy(ROOT / "index.md", top / "course")
     (top / "course" / "quiz.md").write_text(QUIZ)
     (top / "course" / "own.md").write_text(OWN)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folders = {
-        name: str(top / name)
-        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
-                     "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
-    }  # fmt: skip
-    environment = {**os.environ, **folders}
-    environment.pop("VGKIT_STATIC", None)
-    # All cells stay in the page, so that the test can look at them without scrolling.
-    settings = top / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / "notebook-extension"
-    settings.mkdir(parents=True)
-    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
-    scripts = os.path.dirname(sys.executable)
-    environment["PATH"] = scripts + os.pathsep + environment["PATH"]
-    viewer = [f"{scripts}/jupytext-config", "set-default-viewer", "markdown"]
-    subprocess.run(viewer, env=environment, check=True, capture_output=True)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
-               f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1",
-               "--IdentityProvider.token=secret", "--LabApp.news_url=''",
-               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
-    log = (top / "log").open("w")
-    server = subprocess.Popen(command, cwd=top / "course", env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"{address}/api?token=secret").close()
-            break
-        except OSError:
-            time.sleep(0.25)
-    else:
-        server.kill()
-        pytest.fail((top / "log").read_text())
-    yield address
-    server.terminate()
-    try:
-        server.wait(60)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
-    log.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("VGKIT_STATIC", raising=False)
+        with tools.lab.served(top / "course", top / "own") as address:
+            yield address
 
 
 def run_all(page):

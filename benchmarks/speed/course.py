@@ -8,15 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.speed.grids import BOOK
 from benchmarks.speed.measure import Row
 
 PART = "The book"
 ROOT = Path(__file__).parents[2]
-TESTS = [sys.executable, *"-m pytest -q -n 4 --dist loadfile --no-loadscope-reorder".split()]
-ONE = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NPROC"), "1")
-ALONE = {**os.environ, **ONE, "XLA_FLAGS": BOOK}
-"""All tests, as `make test` runs them."""
 LEFT = shutil.ignore_patterns(".git", ".venv", "_build", "__pycache__", "*.egg-info")
 
 
@@ -27,19 +22,19 @@ def megabytes(folder: Path) -> float:
     return sum(files.values()) / 1e6
 
 
-def build(top: Path, *flags: str) -> float:
-    """Seconds of a build as `make book` does it."""
-    program = Path(sys.executable).parent / "jupyter-book"
-    environment = {
-        **os.environ,
-        "XLA_FLAGS": BOOK,
-        "JAX_ENABLE_COMPILATION_CACHE": "true",
-        "JAX_COMPILATION_CACHE_DIR": str(top / "_build" / ".jax_cache"),
-        "PYTHONPATH": str(top),
-    }
-    command = [program, "build", ".", "-W", "--keep-going", *flags]
+def make(target: str, top: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """What make does for a target in `top`, with the environment as it is."""
+    kept = [part for stamp in (".book", ".test") for part in ("-o", f"{sys.prefix}/{stamp}")]
+    command = ["make", *kept, f"VENV={sys.prefix}", target, *arguments]
+    variables = {"PYTHONPATH": str(top), "JAX_ENABLE_COMPILATION_CACHE": "true"}
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, cwd=top, env=environment, capture_output=True, text=True)
+
+
+def build(top: Path, *arguments: str) -> float:
+    """Seconds of `make book`."""
     before = time.perf_counter()
-    done = subprocess.run(command, cwd=top, env=environment, capture_output=True, text=True)
+    done = make("book", top, *arguments)
     if done.returncode:
         raise RuntimeError(f"the book cannot be built:\n{done.stderr[-3000:]}")
     return time.perf_counter() - before
@@ -82,9 +77,9 @@ def cold() -> list[Row]:
         top = Path(folder) / "book"
         shutil.copytree(ROOT, top, ignore=LEFT)
         taken = build(top)
-        sphinx = build(top, "--all")
+        sphinx = build(top, "FLAGS=--all")
     begin = time.perf_counter()
-    passed = subprocess.run(TESTS, cwd=ROOT, env=ALONE, stdout=subprocess.DEVNULL).returncode == 0
+    passed = make("check", ROOT).returncode == 0
     tested = time.perf_counter() - begin
     return [
         Row(PART, "cold build", taken / 60, "min", taken / sphinx, None, "no page executed", 5,

@@ -2,14 +2,9 @@
 
 import functools
 import os
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +16,7 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.speed.measure import Row
-from tools import chromium, explorers
+from tools import chromium, explorers, lab
 from vgkit import activations, data, explore, grads, nets
 
 PART = "A slider move, live"
@@ -200,40 +195,16 @@ def in_python(count: int) -> list[Row]:
 
 
 @contextmanager
-def lab() -> Iterator[str]:
-    """A JupyterLab of its own with two notebooks; its address."""
-    top = Path(tempfile.mkdtemp())
-    for maker in ("depth_explorer", "usual"):
-        (top / f"{maker}.md").write_text(NOTEBOOK.format(maker=maker))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    kinds = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
-             "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")  # fmt: skip
-    environment = {**os.environ, **{kind: str(top / "own" / kind) for kind in kinds}}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    environment["PATH"] = os.path.dirname(sys.executable) + os.pathsep + environment["PATH"]
-    viewer = [sys.executable, "-m", "jupytext_config", "set-default-viewer", "markdown"]
-    subprocess.run(viewer, env=environment, check=True, capture_output=True)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
-               f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1",
-               "--IdentityProvider.token=secret", "--LabApp.news_url=''",
-               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen(command, cwd=top, env=environment, **quiet)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{address}/api?token=secret").close()
-                break
-            except OSError:
-                time.sleep(0.25)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(60)
-        shutil.rmtree(top, ignore_errors=True)
+def notebooks() -> Iterator[str]:
+    """Address of a JupyterLab with two notebooks."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder, own = Path(name) / "notebooks", Path(name) / "own"
+        folder.mkdir()
+        for maker in ("depth_explorer", "usual"):
+            (folder / f"{maker}.md").write_text(NOTEBOOK.format(maker=maker))
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        with lab.served(folder, own, {"PYTHONPATH": path}) as address:
+            yield address
 
 
 def painted(page: Page, address: str, maker: str, target: str, count: int) -> list[float]:
@@ -250,7 +221,7 @@ def painted(page: Page, address: str, maker: str, target: str, count: int) -> li
 
 def in_lab(count: int) -> list[Row]:
     """A key on the depth slider in JupyterLab, ours beside the usual way."""
-    with lab() as address, sync_playwright() as playwright:
+    with notebooks() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium.find(), args=["--no-sandbox", "--disable-gpu"]
         )
