@@ -25,7 +25,7 @@ def test_every_page_is_listed(book):
 
 # The theme looks a while later which boxes scroll on another screen; and colours may fade.
 SETTLED = """theme => document.documentElement.dataset.theme === theme
-  && document.getAnimations().length === 0
+  && document.getAnimations().every(fade => fade.playState === 'finished')
   && [...document.querySelectorAll('pre, .pst-scrollable-table-container')].every(
     box => box.scrollWidth <= box.clientWidth || box.tabIndex === 0)"""
 
