@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import vgbook
 from conftest import ROOT, faults, sideways
 
 from tools import pages
@@ -198,31 +200,35 @@ def test_a_change_in_vgkit_is_never_stale(small_book):
 
 
 @pytest.mark.parametrize(
-    ("repository", "known"),
+    ("address", "name"),
     [
-        ("", False),
-        ("https://github.com/someone/course.git", True),
-        ("git@github.com:someone/course.git", True),
-        ("https://example.org/someone/course", False),
+        ("someone/course", "someone/course"),
+        ("https://github.com/someone/course.git", "someone/course"),
+        ("git@github.com:someone/course.git", "someone/course"),
+        ("https://example.org/someone/course", ""),
+        ("", ""),
     ],
 )
-def test_launch_links_lead_to_the_repository_or_are_not_there(small_book, repository, known):
-    html = build(small_book, VGKIT_REPOSITORY=repository)
-    links = re.findall(r'href="(https://(?:mybinder\.org|github\.com)[^"]*)"', html)
-    if known:
-        assert any(
-            link.startswith("https://mybinder.org/v2/gh/someone/course/main?urlpath=lab/tree/")
-            for link in links
-        )
-        assert all("someone/course" in link for link in links)
-    else:
-        assert links == []
-        assert "Run it in the cloud" in html
+def test_a_repository_by_its_address(monkeypatch, address, name):
+    monkeypatch.delenv("VGKIT_REPOSITORY", raising=False)
+    monkeypatch.setattr(vgbook, "git", lambda *what: address if what[0] == "remote" else "")
+    config = SimpleNamespace(vgbook_repository="", vgbook_branch="")
+    assert vgbook.repository(config) == (name, "main" if name else "")
 
 
-def test_sphinx_alone_builds_the_same(small_book):
+@pytest.fixture(scope="module")
+def of_no_repository(small_book):
+    """The page of a book whose repository is not known; of one that is, test_publish looks."""
+    return build(small_book, VGKIT_REPOSITORY="")
+
+
+def test_no_link_leads_to_an_unknown_repository(of_no_repository):
+    assert not re.search(r'href="https://(mybinder\.org|github\.com)', of_no_repository)
+    assert "Run it in the cloud" in of_no_repository
+
+
+def test_sphinx_alone_builds_the_same(small_book, of_no_repository):
     """The way out of Jupyter Book 1: its settings as Sphinx's own."""
-    expected = build(small_book, VGKIT_REPOSITORY="")
     tools, out = Path(sys.executable).parent, small_book / "_build" / "sphinx"
     path = os.pathsep.join([str(small_book), str(small_book / "_ext")])
     for command in (["jupyter-book", "config", "sphinx", "."], ["sphinx-build", "-W", ".", out]):
@@ -235,7 +241,7 @@ def test_sphinx_alone_builds_the_same(small_book):
         )
         assert done.returncode == 0, done.stdout + done.stderr
     # A first build does not know yet what some styles hold, and a second one does.
-    pages_of_both = [(out / "index.html").read_text(), expected]
+    pages_of_both = [(out / "index.html").read_text(), of_no_repository]
     one, other = (re.sub(r"\?v=\w+", "", text) for text in pages_of_both)
     assert one == other
     for name in ("book.css", "print.js", "scripts/fontawesome.js", "mathjax/tex-chtml.js"):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import figures
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -19,9 +20,6 @@ from PIL import Image
 
 from tools import pages
 from vgkit import plots
-
-sys.path.insert(0, str(ROOT / "_ext"))
-import figures
 
 ALT = 'Falls "steeply" & stays < 1.'
 DRAWN = {

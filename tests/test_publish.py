@@ -117,6 +117,8 @@ def test_the_launch_link_opens_the_page_s_notebook(published, page):
     links = set(re.findall(f'href="{re.escape(start)}([^"]+)"', text))
     assert f"{page}.md" in links
     assert links <= {f"{page}.md", "index.md"}  # the first page also offers the whole course
+    elsewhere = re.findall(r'href="https://(?:mybinder\.org/v2/gh|github\.com)/([^"]*)"', text)
+    assert elsewhere and all(link.startswith("someone/course") for link in elsewhere)
 
 
 def test_sitemap_names_every_page_and_no_other(published):

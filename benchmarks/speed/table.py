@@ -63,7 +63,8 @@ def result(rows: Sequence[Row], took: Mapping[str, int], command: str) -> dict[s
             "seconds": dict(took),
         },
         "rows": [
-            {k: short(v) for k, v in row._asdict().items() if v not in (None, "")} for row in rows
+            {k: short(v) for k, v in {**row._asdict(), **shown(row)}.items() if v not in (None, "")}
+            for row in rows
         ],
     }
 
@@ -109,18 +110,15 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
     return row.what, f"{number(row.value)} {row.unit}".rstrip(), ratio, target, row.note
 
 
+def shown(row: Row) -> dict[str, Any]:
+    """What the book shows of a row, and whether it counts it as reached."""
+    return {"cells": cells(row), "reached": row.reached}
+
+
 def rows_of(found: Mapping[str, Any]) -> list[Row]:
     """The rows of a result."""
-    return [
-        Row(
-            **{
-                "value": None,
-                **row,
-                **({"spread": tuple(row["spread"])} if "spread" in row else {}),
-            }
-        )
-        for row in found["rows"]
-    ]
+    known = [{name: row[name] for name in Row._fields if name in row} for row in found["rows"]]
+    return [Row(**{"value": None, **row}) for row in known]
 
 
 def markdown(found: Mapping[str, Any]) -> str:
