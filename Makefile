@@ -76,7 +76,7 @@ latest: ## Try the newest releases of all dependencies; the environment stays as
 	$(PYTHON) -m tools.latest
 
 # A quarter of an hour. Peers only: what can't be had, the table says is missing.
-bench: $(VENV)/.test ## Measure the speed beside peers (WRITE=1: keep it for the book; WHOLE=1: cold build too)
+bench: $(VENV)/.test ## Measure the speed beside peers (WRITE=1: keep it for the book; WHOLE=1: a fresh clone too)
 	$(BIN)/python tools/chromium.py
 	$(MAKE) book
 	@$(PIP) autograd==1.9.1 || true

@@ -1,7 +1,8 @@
 """How fast it is, beside what people would otherwise use: `python -m benchmarks [part ...]`.
 
 Prints one table and writes it to `_build/speed.md` and `_build/speed.json`; with `--write` also to
-the file that the book shows. All parts take about a quarter of an hour on 2 cores.
+the file that the book shows. All parts take about a quarter of an hour on 2 cores, those of
+`--whole` as long again.
 """
 
 import argparse
@@ -15,27 +16,28 @@ from pathlib import Path
 from benchmarks.speed import measure, table
 
 PARTS = ("gradients", "live", "book", "grids", "scaling", "devices", "monitoring", "course")
+LONG = ("clone",)
 ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
     """Measure the parts named, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
+    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS + LONG))
     parser.add_argument("--write", action="store_true", help="keep it for the book's page")
-    parser.add_argument("--whole", action="store_true", help="the book's cold build and tests too")
+    parser.add_argument("--whole", action="store_true", help="all parts, and a fresh clone too")
     given = parser.parse_args()
-    if unknown := set(given.parts) - set(PARTS):
-        parser.error(f"part must be one of {', '.join(PARTS)}; got {', '.join(sorted(unknown))}")
+    if unknown := set(given.parts) - {*PARTS, *LONG}:
+        known = ", ".join(PARTS + LONG)
+        parser.error(f"part must be one of {known}; got {', '.join(sorted(unknown))}")
     rows, took, failed = [], {}, []
-    for part in given.parts or PARTS:
+    for part in given.parts or PARTS + LONG * given.whole:
         print(f"{part} ...", end=" ", file=sys.stderr, flush=True)
         begin = time.perf_counter()
-        options = {"whole": True} if part == "course" and given.whole else {}
         # A process for each: what one sets or loads cannot change what the next one measures.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
             try:
-                rows += alone.submit(measure.part, part, **options).result()
+                rows += alone.submit(measure.part, part).result()
             except Exception:  # any: what the other parts found after minutes is not to be lost
                 traceback.print_exc()
                 failed.append(part)

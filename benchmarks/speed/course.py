@@ -1,4 +1,4 @@
-"""The book as a whole: warm rebuild, size of the environment; cold build and tests if asked for."""
+"""The book as a whole: warm rebuild, and size of the environment."""
 
 import os
 import shutil
@@ -71,24 +71,6 @@ def warm(rounds: int) -> list[Row]:
     ]  # fmt: skip
 
 
-def cold() -> list[Row]:
-    """A build with nothing kept from before, beside Sphinx alone; then all tests."""
-    with tempfile.TemporaryDirectory() as folder:
-        top = Path(folder) / "book"
-        shutil.copytree(ROOT, top, ignore=LEFT)
-        taken = build(top)
-        sphinx = build(top, "FLAGS=--all")
-    begin = time.perf_counter()
-    passed = make("check", ROOT).returncode == 0
-    tested = time.perf_counter() - begin
-    return [
-        Row(PART, "cold build", taken / 60, "min", taken / sphinx, None, "no page executed", 5,
-            "value"),
-        Row(PART, "all tests, the book being built", tested / 60, "min", tested / taken, None,
-            "cold build", 15, "value", "" if passed else "not all of them pass"),
-    ]  # fmt: skip
-
-
 def environment() -> list[Row]:
     """The environment on the disk, beside JAX with what it needs."""
     packages = Path(next(p for p in sys.path if p.endswith("site-packages")))
@@ -101,9 +83,6 @@ def environment() -> list[Row]:
     return [Row(PART, what, size, "MB", size / jax, peer="JAX alone", note=note)]
 
 
-def rows(rounds: int = 3, whole: bool = False) -> list[Row]:
-    """What takes seconds; what takes minutes too if `whole`."""
-    if whole:
-        return cold() + warm(rounds) + environment()
-    what, why = "cold build, and all tests", "take minutes: python -m benchmarks course --whole"
-    return [*warm(rounds), *environment(), Row(PART, what, None, note=why)]
+def rows(rounds: int = 3) -> list[Row]:
+    """Both, of the book as it is built."""
+    return warm(rounds) + environment()

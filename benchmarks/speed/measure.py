@@ -82,7 +82,7 @@ def compare(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
     return {"ratio": float(middle), "spread": (float(low), float(high))}
 
 
-def part(name: str, **options: bool) -> list[Row]:
+def part(name: str) -> list[Row]:
     """One part's rows. First calls are to compile; only what pages prepare may be kept programs."""
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = str(name == "live").lower()
-    return import_module(f"benchmarks.speed.{name}").rows(**options)
+    return import_module(f"benchmarks.speed.{name}").rows()
