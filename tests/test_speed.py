@@ -180,7 +180,7 @@ def test_the_kept_result_is_whole():
     kept = data.kept("speed")
     assert kept["made"]["command"].startswith("python -m benchmarks")
     took = kept["made"]["seconds"]
-    assert set(took) == {*command.PARTS, *command.LONG}
+    assert set(command.PARTS) <= set(took) <= {*command.PARTS, *command.LONG}
     assert sum(took[part] for part in command.PARTS) < 15 * 60
     rows = table.rows_of(kept)
     assert {row.part for row in rows} >= {gradients.PART, live.PART}
