@@ -136,6 +136,8 @@ def test_the_table_is_sorted_and_filtered_by_its_controls(opened):
     assert all(row.is_visible() for row in rows.all())
     page.emulate_media(media="screen")
     page.get_by_role("button", name="Show all").press("Enter")
+    # A form tells that it will be as it was before it is.
+    page.get_by_text(f"{len(claims.ALL)} of {len(claims.ALL)} claims").wait_for()
     assert [row.get_attribute("id").upper() for row in rows.all()] == list(claims.ALL)
 
 
