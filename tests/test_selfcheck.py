@@ -332,6 +332,7 @@ def test_answers_are_kept_over_a_reload_until_they_are_forgotten(opened):
     assert status(page, 1) == "✓ Right. Exactly." and status(page, 2) == ""
     assert score(page).startswith("1 of 3 right at the first try, 2 answered.")
     page.get_by_role("button", name="Forget my answers").click()
+    holds.wait_for_function("localStorage.getItem('vgkit-selfcheck') === null")
     page.reload()
     assert page.locator("input:checked").count() == 0
     assert all(status(page, number) == "" for number in range(3))
