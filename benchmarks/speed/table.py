@@ -53,6 +53,7 @@ def result(rows: Sequence[Row], took: Mapping[str, int], command: str) -> dict[s
                if type(p.default) is int}
         for part in took
     }  # fmt: skip
+    whole = [{**row._asdict(), "cells": cells(row), "reached": row.reached} for row in rows]
     return {
         "made": {
             "command": command,
@@ -62,10 +63,7 @@ def result(rows: Sequence[Row], took: Mapping[str, int], command: str) -> dict[s
             "repetitions": repetitions,
             "seconds": dict(took),
         },
-        "rows": [
-            {k: short(v) for k, v in {**row._asdict(), **shown(row)}.items() if v not in (None, "")}
-            for row in rows
-        ],
+        "rows": [{k: short(v) for k, v in row.items() if v not in (None, "")} for row in whole],
     }
 
 
@@ -110,25 +108,14 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
     return row.what, f"{number(row.value)} {row.unit}".rstrip(), ratio, target, row.note
 
 
-def shown(row: Row) -> dict[str, Any]:
-    """What the book shows of a row, and whether it counts it as reached."""
-    return {"cells": cells(row), "reached": row.reached}
-
-
-def rows_of(found: Mapping[str, Any]) -> list[Row]:
-    """The rows of a result."""
-    known = [{name: row[name] for name in Row._fields if name in row} for row in found["rows"]]
-    return [Row(**{"value": None, **row}) for row in known]
-
-
 def markdown(found: Mapping[str, Any]) -> str:
     """The whole table, one part after the other."""
-    made, rows = found["made"], rows_of(found)
+    made, rows = found["made"], found["rows"]
     machine = ", ".join(f"{k} {v}" for k, v in made["machine"].items())
     versions = ", ".join(f"{k} {v}" for k, v in made["versions"].items())
     head = ["| What | Measured | Ratio | Target | Note |", "|---|---|---|---|---|"]
     lines = [f"{made['date']}, `{made['command']}`: {machine}; {versions}"]
-    for part in dict.fromkeys(row.part for row in rows):
+    for part in dict.fromkeys(row["part"] for row in rows):
         lines += ["", f"## {part}", "", *head]
-        lines += [f"| {' | '.join(cells(row))} |" for row in rows if row.part == part]
+        lines += [f"| {' | '.join(row['cells'])} |" for row in rows if row["part"] == part]
     return "\n".join(lines)
