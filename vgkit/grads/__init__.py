@@ -1,47 +1,26 @@
-"""Exact gradients, layer by layer: weight gradients, error signals, layer Jacobians.
+"""Exact gradients, layer by layer: error signals, weight gradients, layer Jacobians.
 
-Two signals are kept apart. The **error signal** of a layer, delta_l = dL/dz_l, is what travels
-backward. The **weight gradient**, dL/dW_l = delta_l h_(l-1)^T, is what moves the weights. They can
-differ by many orders of magnitude. Layers count from 1 at the input; arrays are ordered likewise.
-In recurrent nets time steps take the place of layers, and the state that of the error signal.
+`signals(net, x, y)` measures them all in one backward pass. Two of them are kept apart. The **error
+signal** of a layer, delta_l = dL/dz_l, is what travels backward. The **weight gradient**,
+dL/dW_l = delta_l u_(l-1)^T, is what moves the weights. They can differ by many orders of magnitude.
+Layers count from 1 at the input; arrays are ordered likewise. In recurrent nets time steps take the
+place of layers, and the state that of the error signal.
 """
 
 from vgkit.grads.formats import (
     FORMATS,
-    Comparison,
-    Entries,
+    FormatError,
+    FormatErrors,
     Limits,
-    Signals,
-    compare_formats,
-    entries,
+    format_error,
+    format_errors,
     format_limits,
-    format_profile,
-    gradients_in,
 )
-from vgkit.grads.jacobians import jacobians, product_spectrum, singular_values
-from vgkit.grads.losses import LOSSES, Loss, cross_entropy, mean_squared_error
-from vgkit.grads.profiles import (
-    SKIPS,
-    Profile,
-    Skip,
-    error_bound,
-    profile,
-    profiles,
-    remedy_profiles,
-)
-from vgkit.grads.signals import (
-    NORMS,
-    correlation,
-    decades_per_layer,
-    end_to_end_ratio,
-    error_signals,
-    input_gradients,
-    l2,
-    norms,
-    rms,
-    weight_gradients,
-    weight_norms,
-)
+from vgkit.grads.jacobians import error_bound, jacobians, product_spectrum, singular_values
+from vgkit.grads.losses import LOSSES, Loss, cross_entropy, loss_function, mean_squared_error
+from vgkit.grads.measure import signals
+from vgkit.grads.norms import NORMS, decades_per_layer, l2, mean_cosine, rms
+from vgkit.grads.signals import PerLayer, Signals
 from vgkit.grads.through_time import (
     StateNorms,
     StatesLoss,
@@ -55,42 +34,31 @@ __all__ = [
     "FORMATS",
     "LOSSES",
     "NORMS",
-    "SKIPS",
-    "Comparison",
-    "Entries",
+    "FormatError",
+    "FormatErrors",
     "Limits",
     "Loss",
-    "Profile",
+    "PerLayer",
     "Signals",
-    "Skip",
     "StateNorms",
     "StatesLoss",
-    "compare_formats",
-    "correlation",
     "cross_entropy",
     "decades_per_layer",
-    "end_to_end_ratio",
-    "entries",
     "error_bound",
-    "error_signals",
+    "format_error",
+    "format_errors",
     "format_limits",
-    "format_profile",
-    "gradients_in",
-    "input_gradients",
     "jacobians",
     "l2",
+    "loss_function",
+    "mean_cosine",
     "mean_squared_error",
-    "norms",
     "product_spectrum",
-    "profile",
-    "profiles",
-    "remedy_profiles",
     "rms",
+    "signals",
     "singular_values",
     "state_gradients",
     "state_jacobians",
     "state_norms",
     "state_profile",
-    "weight_gradients",
-    "weight_norms",
 ]

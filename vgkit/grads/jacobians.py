@@ -1,44 +1,44 @@
-"""Layer Jacobians, their singular values, and those of their product."""
+"""Layer Jacobians, their singular values, and what they allow an error signal to be."""
 
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from vgkit import _check, activations, nets
+from vgkit import _check, nets
+from vgkit.nets.layers import hidden_layer
 
 
-def jacobians(
-    net: nets.MLP, x: Float[Array, " fan_in"], activation: str = "tanh", *, skip: bool = False
-) -> list[Float[Array, "_fan_out _fan_in"]]:
+def jacobians(net: nets.Net, x: Float[Array, " fan_in"]) -> list[Float[Array, "_fan_out _fan_in"]]:
     r"""Jacobian of every hidden layer at one example, by forward-mode differentiation.
 
     .. math:: J_\ell = \frac{\partial h_\ell}{\partial h_{\ell-1}}
               = \mathrm{diag}(\phi'(z_\ell))\, W_\ell \ (+\, I \text{ with a skip})
 
     Args:
-        net: Dense layers, input side first.
+        net: A network in the order "standard" without batch normalisation.
         x: One example.
-        activation: Name of the hidden layers' activation.
-        skip: Whether hidden layers have identity skip connections.
 
     Returns:
         One matrix for each hidden layer, input side first. The gradient with respect to h_(l-1) is
         J_l transposed times that with respect to h_l.
 
     Raises:
-        ValueError: If the activation is unknown, or `x` does not fit or is not finite.
+        ValueError: If `x` does not fit or is not finite.
     """
-    phi = activations.function(activation)
-    _check.shape("x", x, (net[0].w.shape[1],))
+    _check.shape("x", x, net.input_shape)
     _check.finite("x", [x])
-    _check.finite("net", [layer.w for layer in net])
-    found, h = [], x
-    for layer in net[:-1]:
-        found.append(jax.jacfwd(lambda h, layer=layer: nets.dense(layer, h, phi, skip))(h))
-        h = nets.dense(layer, h, phi, skip)
-    return found
+    _check.finite("net", jax.tree.leaves(net))
+    matrices, h = [], x
+    for layer in nets.unstack(net).layers:
+
+        def output(h: Array, layer: nets.Layer = layer) -> Array:
+            return hidden_layer(layer, (h, h), net.form).h
+
+        matrices.append(jax.jacfwd(output)(h))
+        h = output(h)
+    return matrices
 
 
 def singular_values(
@@ -75,3 +75,36 @@ def product_spectrum(
         _check.shape(f"jacobian {number}", matrix, (None, product.shape[0]))
         product = matrix @ product
     return jnp.linalg.svd(product, compute_uv=False)
+
+
+def error_bound(
+    readout_signal: Float[Array, ""],
+    spectral_norms: Float[Array, " layers"],
+    slope_bound: float | Float[Array, ""],
+    depth: int | Int[Array, ""],
+    *,
+    skip: bool | Array = False,
+) -> Float[Array, " layers"]:
+    r"""The most that the error signals can be, whatever the input.
+
+    .. math:: \|\delta_\ell\| \le s\, \|dL/dh_{L-1}\|
+              \prod_{k=\ell+1}^{L-1} (s \|W_k\|_2 + \sigma)
+
+    with s the largest absolute slope and sigma = 1 for identity skips, else 0. It follows from the
+    chain rule, as no factor of a product can stretch a vector by more than its spectral norm.
+
+    Args:
+        readout_signal: Size of dL/dh of the last hidden layer, `Signals.hidden_norms`.
+        spectral_norms: Largest singular value of every hidden layer's weights.
+        slope_bound: s.
+        depth: Number of hidden layers, at most the length of `spectral_norms`.
+        skip: Whether hidden layers have identity skip connections.
+
+    Returns:
+        One bound for each layer, in the units of `readout_signal`; NaN beyond `depth`.
+    """
+    active = jnp.arange(len(spectral_norms)) < depth
+    factors = jnp.where(active, slope_bound * spectral_norms + skip, 1.0)
+    products = jnp.cumprod(factors[::-1])[::-1]
+    beyond = jnp.append(products[1:], 1.0)
+    return jnp.where(active, slope_bound * readout_signal * beyond, jnp.nan)

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from vgkit import _check
+
 Loss = Callable[[Float[Array, " outputs"], Array], Float[Array, ""]]
 """A function (output, target) -> scalar, the loss of one example."""
 
@@ -18,8 +20,8 @@ def mean_squared_error(
     .. math:: L = \frac{1}{n} \sum_{k=1}^{n} (\hat y_k - y_k)^2
 
     Args:
-        output: What the network says of one example.
-        target: What it ought to say.
+        output: The network's output for one example.
+        target: What the output should be.
     """
     return jnp.mean(optax.losses.squared_error(output, target))
 
@@ -41,3 +43,15 @@ LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
 }
 """Losses of one example by name."""
+
+
+def loss_function(loss: str | Loss) -> Loss:
+    """Return a loss of one example by its name, or the function given.
+
+    Args:
+        loss: A key of `LOSSES`, or a function (output, target) -> scalar of one example.
+
+    Raises:
+        ValueError: If there is no such loss.
+    """
+    return loss if callable(loss) else _check.choice("loss", loss, LOSSES)

@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from vgkit import _check, activations, recurrent
-from vgkit.grads.signals import NORMS, rms
+from vgkit.grads.norms import NORMS, rms
 
 StatesLoss = Callable[[Float[Array, "states hidden"]], Float[Array, ""]]
 """A function (states) -> scalar, the loss of one sequence given its hidden states."""

@@ -25,24 +25,24 @@ to that variance. `normal`, which takes a standard deviation, is not cut off.
 """
 
 
-def initialiser(name: str, std: float | None = None) -> Initialiser:
-    """Return the initialiser called `name`: a function (key, shape, dtype) -> weights.
+def initialiser(init: str | Initialiser, std: float | None = None) -> Initialiser:
+    """Return an initialiser: a function (key, shape, dtype) -> weights.
 
     Args:
-        name: A key of `INITIALISERS`, or "normal".
+        init: A key of `INITIALISERS`, "normal", or such a function.
         std: Standard deviation of a weight, for "normal" and for nothing else.
 
     Raises:
         ValueError: If the name is unknown, or `std` is missing, superfluous, negative or not
             finite.
     """
-    if name == "normal":
+    if isinstance(init, str) and init == "normal":
         if std is None or not 0 <= std < float("inf"):
             raise ValueError(f"std must be a number of at least 0 for 'normal'; got {std!r}")
         return jax.nn.initializers.normal(std)
-    if name not in INITIALISERS:
+    if not callable(init) and init not in INITIALISERS:
         names = ", ".join([*INITIALISERS, "normal"])
-        raise ValueError(f"initialiser must be one of {names}; got {name!r}")
+        raise ValueError(f"init must be one of {names}, or a function; got {init!r}")
     if std is not None:
-        raise ValueError(f"std must be left out for {name!r}; got {std!r}")
-    return INITIALISERS[name]
+        raise ValueError(f"std must be left out for {init!r}; got {std!r}")
+    return init if callable(init) else INITIALISERS[init]

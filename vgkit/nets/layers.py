@@ -1,101 +1,201 @@
-"""The layers that networks are made of, and what they do to one example."""
+"""One hidden layer, and the form that says what it does."""
 
-import math
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
+import jax
 from jaxtyping import Array, Float
 
-from vgkit.nets.norms import Norm
+from vgkit import _check, activations
+from vgkit.nets.norms import NORMALISATIONS, Statistics, normalise
 
 
-class Layer(NamedTuple):
-    """Weights and biases of one dense layer, or of many stacked on leading axes.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Layer:
+    r"""Weights and biases of one dense layer, or of many stacked on a leading axis.
 
-    Attributes:
-        w: Weights.
-        b: Biases.
-        norm: Normalisation, or None.
-        gate: Learnt factor on the branch of a layer with a skip connection, or None for 1.
-        alpha: Learnt negative slope of a PReLU, or None.
-    """
-
-    w: Float[Array, "*stack fan_out fan_in"]
-    b: Float[Array, "*stack fan_out"]
-    norm: Norm | None = None
-    gate: Float[Array, "*stack"] | None = None
-    alpha: Float[Array, "*stack"] | None = None
-
-
-class Conv(NamedTuple):
-    """A convolutional layer: stride 1, zeros around the image, which keeps its size.
+    .. math:: z = W h + b
 
     Attributes:
-        w: Kernels.
-        b: Biases, one for each channel.
-        norm: Normalisation, or None.
-        gate: Learnt factor on the branch of a layer with a skip connection, or None for 1.
-        alpha: Learnt negative slope of a PReLU, or None.
+        w: Weights, shape (*stack, fan_out, fan_in).
+        b: Biases, shape (*stack, fan_out).
+        norm: `Norm`, where the layer is normalised.
+        gate: Learnt factor on the branch of a residual layer (ReZero), shape (*stack,).
+        alpha: Learnt negative slope of a PReLU, shape (*stack,).
     """
 
-    w: Float[Array, "*stack channels_out channels_in rows columns"]
-    b: Float[Array, "*stack channels_out"]
-    norm: Norm | None = None
-    gate: Float[Array, "*stack"] | None = None
-    alpha: Float[Array, "*stack"] | None = None
+    w: Any
+    b: Any
+    norm: Any = None
+    gate: Any = None
+    alpha: Any = None
+
+    def __call__(self, h: Float[Array, "..."]) -> Float[Array, " fan_out"]:
+        """Pre-activation of one layer for one example; an image is read as one long vector."""
+        return self.w @ h.ravel() + self.b
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Shape of what the layer reads, None for any size."""
+        return (self.w.shape[-1],)
+
+    def replace(self, **changes: Any) -> "Layer":
+        """The same layer with other arrays."""
+        return dataclasses.replace(self, **changes)
 
 
-MLP = list[Layer]
-"""A multilayer perceptron, as its layers, input side first."""
-Net = list[Layer | Conv]
-"""A network, as its layers, input side first."""
+class Intermediates(NamedTuple):
+    """What one example makes of one hidden layer.
 
-
-def linear(layer: Layer | Conv, h: Float[Array, "..."]) -> Float[Array, "..."]:
-    r"""Weights and biases on what the layer before hands on.
-
-    .. math:: z = W h + b \quad \text{or, for channel } o, \quad
-              z_{o,y,x} = b_o + \sum_{i,r,c} W_{o,i,r,c}\, h_{i,\, y+r-r_0,\, x+c-c_0}
-
-    A dense layer takes an image as one long vector.
+    Attributes:
+        z: Pre-activation, W u + b. The error signal is the gradient with respect to it.
+        a: What the activation is applied to: z, unless a normalisation or an addition is between.
+        h: What the layer hands on to the next layer's skip connection, and to its weights, unless
+            the order is "pre_activation".
+        u: What the next layer's weights are given.
+        statistics: Mean and variance of a batch normalisation, else None.
     """
-    if isinstance(layer, Layer):
-        return layer.w @ h.ravel() + layer.b
-    # One matrix product over all patches: XLA's own convolution has no fast path on CPUs in
-    # float64, nor for many networks at once.
-    _, side, width = h.shape
-    out, _, rows, columns = layer.w.shape
-    padded = jnp.pad(h, [(0, 0), (rows // 2, rows // 2), (columns // 2, columns // 2)])
-    shifted = [padded[:, r : r + side, c : c + width] for r in range(rows) for c in range(columns)]
-    patches = jnp.stack(shifted, axis=1).reshape(-1, side * width)
-    return (layer.w.reshape(out, -1) @ patches + layer.b[:, None]).reshape(out, side, width)
+
+    z: Float[Array, "..."]
+    a: Float[Array, "..."]
+    h: Float[Array, "..."]
+    u: Float[Array, "..."]
+    statistics: Statistics | None
 
 
-def as_input(net: Net, x: Float[Array, " inputs"]) -> Float[Array, "..."]:
-    """One example as the first layer wants it: a vector, or a square image."""
-    if isinstance(net[0], Layer):
-        return x
-    side = image_side(net)
-    return x.reshape(-1, side, side)
+Map = Callable[[Array], Array]
+Normalised = Callable[[Array], tuple[Array, Statistics | None]]
 
 
-def image_side(net: Net) -> int:
-    """Rows of the images of a convolutional net, told by its first dense layer's weights."""
-    channels, pixels = net[0].w.shape[0], 0
-    for layer in net:
-        if isinstance(layer, Layer):
-            pixels = layer.w.shape[-1] // channels
-            break
-        channels = layer.w.shape[0]
-    return math.isqrt(pixels)
+def _standard(z: Array, add: Map, phi: Map, norm: Normalised, probe: Array | float) -> tuple:
+    a, statistics = norm(z)
+    h = add(phi(a)) + probe
+    return a, h, h, statistics
 
 
-def input_size(net: Net) -> int:
-    """Number of values in one example.
+def _norm_after(z: Array, add: Map, phi: Map, norm: Normalised, probe: Array | float) -> tuple:
+    out, statistics = norm(phi(z))
+    h = add(out) + probe
+    return z, h, h, statistics
 
-    Args:
-        net: Layers, input side first.
+
+def _post_activation(z: Array, add: Map, phi: Map, norm: Normalised, probe: Array | float) -> tuple:
+    out, statistics = norm(z)
+    a = add(out)
+    h = phi(a) + probe
+    return a, h, h, statistics
+
+
+def _pre_activation(z: Array, add: Map, phi: Map, norm: Normalised, probe: Array | float) -> tuple:
+    h = add(z) + probe
+    a, statistics = norm(h)
+    return a, h, phi(a), statistics
+
+
+ORDERS: dict[str, Callable[..., tuple]] = {
+    "standard": _standard,
+    "norm_after_activation": _norm_after,
+    "post_activation": _post_activation,
+    "pre_activation": _pre_activation,
+}
+r"""Orders of a hidden layer's parts. With u = h but in the last, and u_0 = h_0 = x:
+
+- "standard": :math:`h_\ell = s h_{\ell-1} + a\,\phi(N(z_\ell))`
+- "norm_after_activation": :math:`h_\ell = s h_{\ell-1} + a\,N(\phi(z_\ell))`
+- "post_activation": :math:`h_\ell = \phi(s h_{\ell-1} + a\,N(z_\ell))`, the first residual nets
+- "pre_activation": :math:`h_\ell = s h_{\ell-1} + a\,z_\ell,\ u_\ell = \phi(N(h_\ell))`, residual
+  nets with identity mappings: nothing stands in the way from the last h to the first
+
+Without skip connections and normalisation they are all the same.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """What a network is besides its parameters; the static part of a `Net`.
+
+    Every choice but the label `init` may be traced; a network with traced choices lives inside the
+    function that is being traced. Two forms are equal if their choices are, traced ones if they are
+    the same object.
+
+    Attributes:
+        activation: phi, a name or a function of each element.
+        init: Name of the weights' initialiser, a label.
+        skip: s. Whether hidden layers add their input to their output, where the shapes agree.
+        branch: a, in layers that can have a skip connection, times their gate if they have one. For
+            L residual layers, 1 / sqrt(L) keeps the sum of all branches bounded.
+        order: A key of `ORDERS`, or its position.
+        norm: A key of `NORMALISATIONS`, or its position.
+        depth: How many of the layers of a stacked net are in use, None for all.
     """
-    if isinstance(net[0], Layer):
-        return net[0].w.shape[-1]
-    return net[0].w.shape[1] * image_side(net) ** 2
+
+    activation: Any
+    init: str = "given"
+    skip: Any = False
+    branch: Any = 1.0
+    order: Any = "standard"
+    norm: Any = "none"
+    depth: Any = None
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """All that two networks of one form have in common."""
+        chosen = (self.activation, self.skip, self.branch, self.order, self.norm, self.depth)
+        return tuple(id(c) if isinstance(c, jax.Array) else c for c in chosen)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every choice is the same."""
+        return isinstance(other, Form) and self.choices == other.choices
+
+    def __hash__(self) -> int:
+        """Hash of all choices."""
+        return hash(self.choices)
+
+    def check(self) -> None:
+        """Require known names and choices that do not contradict each other."""
+        activations.function(self.activation)
+        for name, allowed in (("order", ORDERS), ("norm", NORMALISATIONS)):
+            chosen = getattr(self, name)
+            if not isinstance(chosen, jax.Array):
+                _check.choice(name, chosen, allowed)
+        if self.skip is False and not isinstance(self.branch, jax.Array) and self.branch != 1:
+            raise ValueError(f"branch must be 1 without skip connections; got {self.branch!r}")
+
+
+def hidden_layer(
+    layer: Layer,
+    before: tuple[Array, Array],
+    form: Form,
+    *,
+    statistics: Statistics | None = None,
+    probe: Array | float = 0.0,
+    hidden_probe: Array | float = 0.0,
+) -> Intermediates:
+    """One hidden layer, given h and u of the layer before, with probes added to z and to h."""
+    h, u = before
+    phi = activations.function(form.activation)
+    if layer.alpha is not None:
+        phi = partial(phi, alpha=layer.alpha)
+    factor = form.branch if layer.gate is None else form.branch * layer.gate
+
+    def add(value: Array) -> Array:
+        if value.shape != h.shape:
+            return value
+        # XLA would work out 0 * h, for every layer once more through all the layers before it.
+        return factor * value if form.skip is False else factor * value + form.skip * h
+
+    parts = {
+        "add": add,
+        "phi": phi,
+        "norm": lambda a: normalise(form.norm, layer.norm, a, statistics),
+        "probe": hidden_probe,
+    }
+    z = layer(u) + probe
+    if isinstance(form.order, str):
+        return Intermediates(z, *ORDERS[form.order](z, **parts))
+    orders = [partial(function, **parts) for function in ORDERS.values()]
+    return Intermediates(z, *jax.lax.switch(form.order, orders, z))

@@ -1,5 +1,7 @@
 """Batch and layer normalisation of one example; a batch's statistics come through its axis name."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -7,68 +9,23 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 BATCH = "batch"
-"""The axis name under which this package batches its networks."""
+"""The axis name under which networks are batched: `jax.vmap(net, axis_name=nets.BATCH)`."""
 EPSILON = 1e-5
 """Added to every variance, as PyTorch does."""
 
 
-class BatchNorm(NamedTuple):
-    r"""Batch normalisation: each unit, or channel, by its mean and variance over a batch.
+class Norm(NamedTuple):
+    r"""Learnt scale and shift of a normalisation; which one it is, the net's form says.
 
     .. math:: y = \gamma \frac{a - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
 
-    While it trains, the mean and the variance are those of the batch at hand, over the examples
-    and, in a convolutional layer, the positions. At inference they are fixed numbers, `Statistics`
-    of the training data, so that an example's output does not depend on its company.
-
     Attributes:
-        scale: gamma, learnt.
-        shift: beta, learnt.
-
-    Source:
-        {cite}`ioffe2015`.
+        scale: gamma.
+        shift: beta.
     """
 
     scale: Float[Array, "*stack units"]
     shift: Float[Array, "*stack units"]
-
-
-class LayerNorm(NamedTuple):
-    """Layer normalisation: each example by its mean and variance over a layer's units.
-
-    The equation is that of `BatchNorm`. In a convolutional layer mean and variance are taken over
-    channels and positions, while scale and shift belong to a channel (PyTorch: one group).
-
-    Attributes:
-        scale: gamma, learnt.
-        shift: beta, learnt.
-
-    Source:
-        {cite}`ba2016`.
-    """
-
-    scale: Float[Array, "*stack units"]
-    shift: Float[Array, "*stack units"]
-
-
-class ChosenNorm(NamedTuple):
-    """A normalisation whose kind is data, so that one compiled program serves all kinds.
-
-    Attributes:
-        kind: Position in `NORMALISATIONS`. It is a whole number: differentiate with respect to the
-            other leaves only.
-        scale: gamma, learnt.
-        shift: beta, learnt.
-    """
-
-    kind: Int[Array, "*stack"]
-    scale: Float[Array, "*stack units"]
-    shift: Float[Array, "*stack units"]
-
-
-Norm = BatchNorm | LayerNorm | ChosenNorm
-NORMALISATIONS: dict[str, type | None] = {"none": None, "batch": BatchNorm, "layer": LayerNorm}
-"""Kinds of normalisation by name."""
 
 
 class Statistics(NamedTuple):
@@ -79,57 +36,84 @@ class Statistics(NamedTuple):
         var: The unbiased estimate of the variance, with n - 1 in the denominator.
     """
 
-    mean: Float[Array, " units"]
-    var: Float[Array, " units"]
+    mean: Float[Array, "*stack units"]
+    var: Float[Array, "*stack units"]
 
 
-def normalise(
-    norm: Norm | None,
-    a: Float[Array, "units ..."],
-    axis_name: str | None = None,
-    statistics: Statistics | None = None,
-) -> tuple[Float[Array, "units ..."], Statistics | None]:
-    """Normalise one example.
+Normalised = tuple[Float[Array, "units ..."], Statistics | None]
 
-    Args:
-        norm: The kind and its parameters; None leaves `a` as it is.
-        a: One example's values.
-        axis_name: For batch normalisation: name of the `jax.vmap` axis of the batch.
-        statistics: For batch normalisation: use these instead of the batch's.
 
-    Returns:
-        The normalised values and, for a `BatchNorm`, the batch's statistics or those given.
+def _unchanged(norm: Norm, a: Array, statistics: Statistics | None) -> Normalised:
+    return a, None
 
-    Raises:
-        ValueError: If a batch normalisation has neither `axis_name` nor `statistics`, or the batch
-            holds a single example.
-    """
-    if norm is None:
-        return a, None
-    if isinstance(norm, ChosenNorm):
-        kinds = [kind and kind(norm.scale, norm.shift) for kind in NORMALISATIONS.values()]
-        branches = [lambda a, kind=kind: normalise(kind, a, axis_name)[0] for kind in kinds]
-        return jax.lax.switch(norm.kind, branches, a), None
-    if isinstance(norm, LayerNorm):
-        return _scaled(norm, a, jnp.mean(a), jnp.var(a)), None
+
+def _layer(norm: Norm, a: Array, statistics: Statistics | None) -> Normalised:
+    return _scaled(norm, a, jnp.mean(a), jnp.var(a)), None
+
+
+def _batch(norm: Norm, a: Array, statistics: Statistics | None) -> Normalised:
     if statistics is not None:
         return _scaled(norm, a, *(_per_unit(s, a) for s in statistics)), statistics
-    if axis_name is None:
+    try:
+        batch = jax.lax.psum(1, BATCH)
+    except NameError:
         raise ValueError(
-            "axis_name or statistics must be given for batch normalisation: "
-            "the batch's axis in training, fixed numbers at inference; got neither"
-        )
-    batch = jax.lax.psum(1, axis_name)
+            "x must come in a batch for batch normalisation, as in nets.forward(net, x) or "
+            "jax.vmap(net, axis_name=nets.BATCH)(x), or statistics must be given; got one example"
+        ) from None
     if batch < 2:
         raise ValueError(
             f"x must hold at least 2 examples for batch normalisation in training; got {batch}"
         )
     positions = tuple(range(1, a.ndim))
-    mean = jax.lax.pmean(jnp.mean(a, positions), axis_name)
-    var = jax.lax.pmean(jnp.mean(jnp.square(a - _per_unit(mean, a)), positions), axis_name)
+    mean = jax.lax.pmean(jnp.mean(a, positions), BATCH)
+    var = jax.lax.pmean(jnp.mean(jnp.square(a - _per_unit(mean, a)), positions), BATCH)
     count = batch * (a.size // len(a))
-    seen = Statistics(mean, var * (count / (count - 1)))
-    return _scaled(norm, a, _per_unit(mean, a), _per_unit(var, a)), seen
+    measured = Statistics(mean, var * (count / (count - 1)))
+    return _scaled(norm, a, _per_unit(mean, a), _per_unit(var, a)), measured
+
+
+NORMALISATIONS: dict[str, Callable[..., Normalised]] = {
+    "none": _unchanged,
+    "batch": _batch,
+    "layer": _layer,
+}
+"""Kinds of normalisation by name.
+
+- "batch": each unit, or channel, by its mean and variance over a batch: in training those of the
+  batch at hand, over the examples and, in a convolutional layer, the positions; at inference fixed
+  `Statistics` of the training data, so that an output does not depend on the rest of its batch
+  {cite:p}`ioffe2015`.
+- "layer": each example by its mean and variance over a layer's units, in a convolutional layer over
+  channels and positions, while scale and shift belong to a channel {cite:p}`ba2016`.
+"""
+
+
+def normalise(
+    kind: str | Int[Array, ""],
+    norm: Norm | None,
+    a: Float[Array, "units ..."],
+    statistics: Statistics | None = None,
+) -> Normalised:
+    """Normalise one example.
+
+    Args:
+        kind: A key of `NORMALISATIONS`, or its position, which may be traced.
+        norm: Scale and shift.
+        a: One example's values.
+        statistics: For batch normalisation: use these instead of the batch's.
+
+    Returns:
+        The normalised values and the batch's statistics or those given, None without any.
+    """
+    if isinstance(kind, str):
+        return NORMALISATIONS[kind](norm, a, statistics)
+    values = [partial(_values, function, norm) for function in NORMALISATIONS.values()]
+    return jax.lax.switch(kind, values, a), None
+
+
+def _values(function: Callable[..., Normalised], norm: Norm, a: Array) -> Array:
+    return function(norm, a, None)[0]
 
 
 def _per_unit(values: Array, a: Array) -> Array:
@@ -142,7 +126,7 @@ def _scaled(norm: Norm, a: Array, mean: Array, var: Array) -> Array:
 
 
 def moving_average(
-    running: list[Statistics | None], found: list[Statistics | None], momentum: float = 0.1
+    running: list[Statistics | None], measured: list[Statistics | None], momentum: float = 0.1
 ) -> list[Statistics | None]:
     r"""Running statistics after one more batch.
 
@@ -150,7 +134,7 @@ def moving_average(
 
     Args:
         running: Statistics so far; start with those of the first batch.
-        found: Statistics of this batch, see `batch_statistics`.
+        measured: Statistics of this batch, see `batch_statistics`.
         momentum: m, the share of the new batch.
 
     Raises:
@@ -158,4 +142,4 @@ def moving_average(
     """
     if not 0 < momentum <= 1:
         raise ValueError(f"momentum must be a number above 0 and up to 1; got {momentum!r}")
-    return jax.tree.map(lambda old, new: (1 - momentum) * old + momentum * new, running, found)
+    return jax.tree.map(lambda old, new: (1 - momentum) * old + momentum * new, running, measured)

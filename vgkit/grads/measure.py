@@ -1,0 +1,164 @@
+"""One backward pass through a network, whatever is asked of it."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from vgkit import _check, nets
+from vgkit.grads.formats import number_format
+from vgkit.grads.kernel import backward
+from vgkit.grads.losses import Loss, loss_function
+from vgkit.grads.signals import PerLayer, Signals
+from vgkit.nets import net as forward_pass
+
+
+def signals(
+    model: Any,
+    *batch: Any,
+    loss: str | Loss = "cross_entropy",
+    dtype: Any = None,
+    loss_scale: float | Array = 1.0,
+    statistics: Any = None,
+) -> Signals:
+    r"""Measure every layer's gradients and error signals on a batch, in one backward pass.
+
+    `signals(net, x, y)` measures a `nets.Net`; `signals(model, params, x, y)` any other model, a
+    function (params, x) -> outputs of the whole batch or a module of Flax, Equinox or Haiku, whose
+    layers are found by `trace`. A network's result is exact to rounding, by automatic
+    differentiation alone.
+
+    Args:
+        model: The network.
+        *batch: x and y, or params, x and y. x holds examples in its rows; y their targets: labels
+            for "cross_entropy", outputs for "mean_squared_error". `params` is any pytree, None for
+            a module that holds its own.
+        loss: A key of `LOSSES`, or a function (output, target) -> scalar of one example.
+        dtype: Number format to compute in, a key of `FORMATS`: weights and examples are rounded to
+            it, and the network runs forward and backward in it. The loss itself is taken in float32
+            at least, as is usual, and the gradients are returned in float64. None for the format of
+            the parameters.
+        loss_scale: S. The gradient of S L is computed and divided by S, so that little underflows
+            {cite:p}`micikevicius2018`. A power of two changes no digit of what neither underflows
+            nor overflows.
+        statistics: For batch normalisation at inference, see `nets.batch_statistics`.
+
+    Raises:
+        ValueError: If an argument is unknown, empty, not finite, of the wrong shape or missing, a
+            label is out of range, `loss_scale` is not positive and finite, or a number format is
+            asked for while JAX's 64-bit numbers are off.
+    """
+    if not isinstance(model, nets.Net):
+        from vgkit.grads.models import model_signals
+
+        return model_signals(model, *batch, loss=loss, dtype=dtype, loss_scale=loss_scale)
+    if len(batch) != 2:
+        raise ValueError(
+            f"signals(net, x, y) takes x and y after a Net; got {len(batch)} arguments"
+        )
+    return _net_signals(model, *batch, loss, dtype, loss_scale, statistics)
+
+
+def _net_signals(
+    net: nets.Net, x: Any, y: Any, loss: str | Loss, dtype: Any, loss_scale: Any, statistics: Any
+) -> Signals:
+    x, y, loss = prepare(net, x, y, loss)
+    if not _check.traced(loss_scale):
+        _check.positive("loss_scale", loss_scale)
+    dtype = None if dtype is None else number_format(dtype)
+    given = jax.tree.leaves((net, x, y, statistics, loss_scale)), dataclasses.astuple(net.form)
+    traced = any(map(_check.traced, [*given[0], *given[1]]))
+    measure = _measured if traced else _compiled
+    return measure(net, x, y, statistics, loss_scale, loss=loss, dtype=dtype)
+
+
+def prepare(
+    net: nets.Net, x: Array, y: Array, loss: str | Loss
+) -> tuple[Array, Array, Callable[[Array, Array], Array]]:
+    """Check a batch against the network that it is for."""
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    outputs = net.readout.b.shape[-1]
+    _check.shape("x", x, (None, *net.input_shape))
+    if jnp.ndim(y) == 0 or len(y) != len(x):
+        raise ValueError(f"y must have one row for each of the {len(x)} examples; got {y.shape}")
+    if loss == "cross_entropy":
+        _check.shape("y", y, (len(x),))
+        if not jnp.issubdtype(y.dtype, jnp.integer):
+            raise ValueError(f"y must hold whole-number labels for cross_entropy; got {y.dtype}")
+        if not _check.traced(y):
+            _check.labels("y", y, outputs)
+    if loss == "mean_squared_error":
+        _check.shape("y", y, (len(x), outputs))
+    _check.finite("x", [x])
+    _check.finite("y", [y])
+    _check.finite("net", jax.tree.leaves(net))
+    return x, y, loss_function(loss)
+
+
+def _measured(
+    net: nets.Net,
+    x: Array,
+    y: Array,
+    statistics: Any,
+    loss_scale: Any,
+    *,
+    loss: Loss,
+    dtype: Any,
+) -> Signals:
+    wide = x.dtype if dtype is None else jnp.promote_types(dtype, jnp.float32)
+    if dtype is not None:  # gradients are collected in float64, whatever they are computed in
+        net = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), net)
+        loss_scale = jnp.asarray(loss_scale, wide)
+        y = y.astype(wide) if jnp.issubdtype(y.dtype, jnp.floating) else y
+    along = forward_pass.Probes(*[int(net.stacked)] * 2, 0)  # the axis of the examples
+
+    def outputs(net: nets.Net, probes: Any, keep: Any) -> tuple[Any, Array]:
+        def one(x: Array, probes: Any) -> tuple[Any, Array]:
+            return forward_pass.run(net, x, keep, probes=probes, statistics=statistics, dtype=dtype)
+
+        axes = None if probes is None else along
+        out_axes = int(net.stacked), 0
+        return jax.vmap(one, (0, axes), out_axes, axis_name=nets.BATCH)(x, probes)
+
+    def run(net: nets.Net, probes: Any) -> tuple[Array, None]:
+        _, found = outputs(net, probes, lambda here: None)
+        return jax.vmap(loss)(found.astype(wide), y), None
+
+    kept, output = jax.eval_shape(
+        lambda net: outputs(net, None, lambda here: (here.z, here.h)), net
+    )
+    z, h = kept if net.stacked else ([z for z, _ in kept], [h for _, h in kept])
+    collected = x.dtype if dtype is None else jnp.float64
+    probes = jax.tree.map(
+        lambda like: jnp.zeros(like.shape, collected), forward_pass.Probes(z, h, output)
+    )
+    back = backward(run, net, probes, examples=len(x), loss_scale=loss_scale)
+    by_net, by_probe = back.by_params, back.by_probes
+
+    def per_layer(pick: Callable[[Any], Array]) -> PerLayer:
+        layers = by_net.layers
+        hidden = pick(layers) if net.stacked else tuple(map(pick, layers))
+        return PerLayer(hidden, pick(by_net.readout))
+
+    hidden = (lambda arrays: arrays) if net.stacked else tuple
+    return Signals(
+        losses=back.losses,
+        error_signals=PerLayer(hidden(by_probe.z), by_probe.output),
+        hidden_gradients=PerLayer(hidden(by_probe.h)),
+        weight_gradients=per_layer(lambda layer: layer.w),
+        bias_gradients=per_layer(lambda layer: layer.b),
+        gradient=by_net,
+        depth=net.depth,
+    )
+
+
+# Each operation is rounded to its own format, as the hardware of narrow formats does it.
+_compiled = partial(
+    jax.jit,
+    static_argnames=("loss", "dtype"),
+    compiler_options={"xla_allow_excess_precision": False},
+)(_measured)
