@@ -20,7 +20,7 @@ from vgkit.grads.jacobians import error_bound, jacobians, product_spectrum, sing
 from vgkit.grads.losses import LOSSES, Loss, cross_entropy, loss_function, mean_squared_error
 from vgkit.grads.measure import signals
 from vgkit.grads.norms import NORMS, decades_per_layer, l2, mean_cosine, rms
-from vgkit.grads.signals import PerLayer, Signals
+from vgkit.grads.signals import PerLayer, Signals, per_layer
 from vgkit.grads.through_time import (
     StateNorms,
     StatesLoss,
@@ -53,6 +53,7 @@ __all__ = [
     "loss_function",
     "mean_cosine",
     "mean_squared_error",
+    "per_layer",
     "product_spectrum",
     "rms",
     "signals",

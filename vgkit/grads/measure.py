@@ -13,7 +13,7 @@ from vgkit import _check, nets
 from vgkit.grads.formats import number_format
 from vgkit.grads.kernel import backward
 from vgkit.grads.losses import Loss, loss_function
-from vgkit.grads.signals import PerLayer, Signals
+from vgkit.grads.signals import PerLayer, Signals, per_layer
 from vgkit.nets import net as forward_pass
 
 
@@ -139,18 +139,13 @@ def _measured(
     back = backward(run, net, probes, examples=len(x), loss_scale=loss_scale)
     by_net, by_probe = back.by_params, back.by_probes
 
-    def per_layer(pick: Callable[[Any], Array]) -> PerLayer:
-        layers = by_net.layers
-        hidden = pick(layers) if net.stacked else tuple(map(pick, layers))
-        return PerLayer(hidden, pick(by_net.readout))
-
     hidden = (lambda arrays: arrays) if net.stacked else tuple
     return Signals(
         losses=back.losses,
         error_signals=PerLayer(hidden(by_probe.z), by_probe.output),
         hidden_gradients=PerLayer(hidden(by_probe.h)),
-        weight_gradients=per_layer(lambda layer: layer.w),
-        bias_gradients=per_layer(lambda layer: layer.b),
+        weight_gradients=per_layer(by_net),
+        bias_gradients=per_layer(by_net, "b"),
         gradient=by_net,
         depth=net.depth,
     )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from vgkit import _check
+from vgkit import _check, nets
 from vgkit.grads.norms import NORMS, decades_per_layer
 
 
@@ -69,6 +69,19 @@ def _runs(arrays: tuple[Array, ...]) -> Iterator[Array]:
         if end == len(arrays) or arrays[end].shape != arrays[start].shape:
             yield jnp.stack(arrays[start:end])
             start = end
+
+
+def per_layer(net: nets.Net, name: str = "w") -> PerLayer:
+    """One of the parameters of every layer, such as the weights of a net or of its gradient.
+
+    Args:
+        net: A network, or anything in its shape.
+        name: "w" or "b".
+    """
+    if net.stacked:
+        return PerLayer(getattr(net.layers, name), getattr(net.readout, name))
+    hidden = tuple(getattr(layer, name) for layer in net.layers)
+    return PerLayer(hidden, getattr(net.readout, name))
 
 
 @jax.tree_util.register_dataclass

@@ -1,6 +1,6 @@
-"""Training, and what it looks like from inside: one loop for all networks of `nets`."""
+"""Training, and what it looks like from inside: one loop for all networks of vgkit."""
 
-from vgkit.train.clipping import CLIPPINGS, clipping
+from vgkit.train.fit import Run, fit
 from vgkit.train.history import (
     PRE_ACTIVATION_EDGES,
     SIGNAL_DECADES,
@@ -9,24 +9,14 @@ from vgkit.train.history import (
     pre_activation_histogram,
     signal_histogram,
 )
-from vgkit.train.loop import Run, fit, show_progress
-from vgkit.train.trials import Trials, trials
-from vgkit.train.viewer import DECADES, viewer
 
 __all__ = [
-    "CLIPPINGS",
-    "DECADES",
     "PRE_ACTIVATION_EDGES",
     "SIGNAL_DECADES",
     "Data",
     "History",
     "Run",
-    "Trials",
-    "clipping",
     "fit",
     "pre_activation_histogram",
-    "show_progress",
     "signal_histogram",
-    "trials",
-    "viewer",
 ]

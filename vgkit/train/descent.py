@@ -32,10 +32,10 @@ def descend(
     optimiser: optax.GradientTransformation,
     steps: int,
     every: int,
-    look: Callable[..., PyTree],
-    tally: Callable[[PyTree, PyTree], PyTree] = lambda updates, params: (),
+    record: Callable[..., PyTree],
+    accumulate: Callable[[PyTree, PyTree], PyTree] = lambda updates, params: (),
 ) -> tuple[PyTree, PyTree, optax.OptState]:
-    """Train, and look at the parameters before the first step and then after every few.
+    """Train, and record the parameters' state before the first step and then after every few.
 
     Args:
         loss: Mean loss of a batch: (params, inputs, targets) -> scalar.
@@ -44,13 +44,13 @@ def descend(
         order: Positions of every step's training examples; None for all of them each time.
         optimiser: Of optax.
         steps: How many, a multiple of `every`.
-        every: Steps from one look to the next.
-        look: (params, steps taken, tally) -> what is kept.
-        tally: (updates, params) -> what is summed over the steps between two looks; not a number
-            before the first step.
+        every: Steps from one record to the next.
+        record: (params, steps taken, sum) -> a row.
+        accumulate: (updates, params) -> what is summed over the steps between two rows; NaN before
+            the first step.
 
     Returns:
-        Trained parameters, all that was kept, and the optimiser's state.
+        Trained parameters, all rows, and the optimiser's state.
     """
     optimiser = optax.with_extra_args_support(optimiser)
 
@@ -66,17 +66,17 @@ def descend(
         updates, state = optimiser.update(
             gradient, state, params, value=value, grad=gradient, value_fn=value_fn
         )
-        total = jax.tree.map(jnp.add, total, tally(updates, params))
+        total = jax.tree.map(jnp.add, total, accumulate(updates, params))
         return optax.apply_updates(params, updates), state, total
 
     def row(carry: tuple, number: Array) -> tuple[tuple, PyTree]:
         # Row 0 is the initial network: no step before it, but the same program.
         before, after = jnp.maximum(number - 1, 0) * every, number * every
         start = jnp.where(number == 0, jnp.nan, 0.0)
-        none = jax.tree.map(lambda a: jnp.full_like(a, start), tally(params, params))
+        none = jax.tree.map(lambda a: jnp.full_like(a, start), accumulate(params, params))
         *carry, total = jax.lax.fori_loop(before, after, step, (*carry, none))
-        return tuple(carry), look(carry[0], after, total)
+        return tuple(carry), record(carry[0], after, total)
 
     numbers = jnp.arange(steps // every + 1)
-    (trained, state), kept = jax.lax.scan(row, (params, optimiser.init(params)), numbers)
-    return trained, kept, state
+    (trained, state), rows = jax.lax.scan(row, (params, optimiser.init(params)), numbers)
+    return trained, rows, state

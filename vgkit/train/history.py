@@ -17,35 +17,36 @@ PRE_ACTIVATION_EDGES = np.linspace(-10, 10, 41)
 
 
 class Data(NamedTuple):
-    """Examples to train on and examples to test with; any such four arrays will do.
+    """Examples to train on and, where there are any, examples to test with.
 
     Attributes:
         x_train: Examples to train on, one in each row.
         y_train: Their targets, of shape (examples, ...).
-        x_test: Examples to test with.
-        y_test: Their targets, of shape (tests, ...).
+        x_test: Examples to test with, or None.
+        y_test: Their targets, of shape (tests, ...), or None.
     """
 
-    x_train: Float[Array, "examples inputs"]
+    x_train: Float[Array, "examples ..."]
     y_train: Array
-    x_test: Float[Array, "tests inputs"]
-    y_test: Array
+    x_test: Float[Array, "tests ..."] | None = None
+    y_test: Array | None = None
 
 
 class History(NamedTuple):
-    """One training run, a row for each time it was looked at, the initial network first.
+    """One training run: a row for every few steps, the initial network first.
 
-    A layer's signals are those of the probe batch, the first training examples, and its norms are
-    RMS over all elements of its weights (biases left out), units and examples.
+    What has a number for each layer is None where only losses were recorded. These signals are
+    those of the probe batch, the first training examples, and the norms are RMS over all elements
+    of a layer's weights (biases left out), units and examples; the output layer comes last.
 
     Attributes:
         step: Steps taken.
         epoch: Passes through the training examples.
         train_loss: Mean loss of all training examples.
-        test_loss: Mean loss of all test examples.
+        test_loss: Mean loss of all test examples; None without any.
         train_accuracy: Share of training examples whose label has the largest output; NaN if
             targets are no whole-number labels.
-        test_accuracy: The same for test examples.
+        test_accuracy: The same for test examples; None without any.
         error_signal: Size of dL/dz, each example by itself, loss per unit of pre-activation.
         weight_gradient: Size of the gradient of the mean loss, loss per unit of weight.
         weights: Size of the weights.
@@ -63,19 +64,19 @@ class History(NamedTuple):
     step: Int[Array, "*rows"]
     epoch: Float[Array, "*rows"]
     train_loss: Float[Array, "*rows"]
-    test_loss: Float[Array, "*rows"]
+    test_loss: Float[Array, "*rows"] | None
     train_accuracy: Float[Array, "*rows"]
-    test_accuracy: Float[Array, "*rows"]
-    error_signal: Float[Array, "*rows layers"]
-    weight_gradient: Float[Array, "*rows layers"]
-    weights: Float[Array, "*rows layers"]
-    moved: Float[Array, "*rows layers"]
-    update_ratio: Float[Array, "*rows layers"]
-    dead: Float[Array, "*rows hidden"]
-    saturated: Float[Array, "*rows hidden"]
-    error_histogram: Int[Array, "*rows layers 51"]
-    gradient_histogram: Int[Array, "*rows layers 51"]
-    pre_activations: Int[Array, "*rows layers 42"]
+    test_accuracy: Float[Array, "*rows"] | None
+    error_signal: Float[Array, "*rows layers"] | None = None
+    weight_gradient: Float[Array, "*rows layers"] | None = None
+    weights: Float[Array, "*rows layers"] | None = None
+    moved: Float[Array, "*rows layers"] | None = None
+    update_ratio: Float[Array, "*rows layers"] | None = None
+    dead: Float[Array, "*rows hidden"] | None = None
+    saturated: Float[Array, "*rows hidden"] | None = None
+    error_histogram: Int[Array, "*rows layers 51"] | None = None
+    gradient_histogram: Int[Array, "*rows layers 51"] | None = None
+    pre_activations: Int[Array, "*rows layers 42"] | None = None
 
 
 def signal_histogram(
@@ -127,90 +128,84 @@ def _count(layers: Sequence[Array], place: Callable[[Array], Array], bins: int) 
     return counts.reshape(len(layers), bins)
 
 
-def measure(
-    net: nets.Net,
-    initial: nets.Net,
-    data: Data,
-    probe: int,
-    *,
-    step: Array,
-    epoch: Array,
-    update_ratio: Float[Array, " layers"],
-    loss: grads.Loss,
-    activation: str,
-    **form: Any,
-) -> History:
-    """One row of a history: the network now, beside the initial one."""
-    model = {"loss": loss, "activation": activation, **form}
-    # Batch normalisation is judged as at inference, with the training data's statistics.
-    statistics = nets.batch_statistics(net, data.x_train, activation, **form)
-    train_loss, train_accuracy = _score(net, data.x_train, data.y_train, **model)
-    test_loss, test_accuracy = _score(net, data.x_test, data.y_test, statistics=statistics, **model)
-    deltas, gradient, zs, arguments = _signals(
-        net, data.x_train[:probe], data.y_train[:probe], **model
-    )
-    dead, saturated = _shares(activation, arguments)
-    return History(
+def outputs(model: Any, x: Array, y: Array, statistics: Any = None) -> Array:
+    """Outputs for a batch: of a `nets.Net`, or of any model of one example.
+
+    A recurrent net answers with its last output, or with all of them where the targets have a time
+    axis too.
+    """
+    if isinstance(model, nets.Net):
+        return nets.forward(model, x, statistics=statistics)
+    answers = jax.vmap(model)(x)
+    return answers if answers.ndim < 3 or y.shape[1:2] == x.shape[1:2] else answers[:, -1]
+
+
+def mean_loss(answers: Float[Array, "batch *time outputs"], y: Array, loss: grads.Loss) -> Array:
+    """Mean loss of a batch, over its examples and time steps."""
+    flat = answers.reshape(-1, answers.shape[-1])
+    return jnp.mean(jax.vmap(loss)(flat, y.reshape(len(flat), *y.shape[answers.ndim - 1 :])))
+
+
+def accuracy(answers: Float[Array, "*shape outputs"], y: Array) -> Float[Array, ""]:
+    """Share of labels that have the largest output; NaN where targets are no labels."""
+    if y.shape != answers.shape[:-1] or not jnp.issubdtype(y.dtype, jnp.integer):
+        return jnp.full_like(answers, jnp.nan, shape=())
+    return jnp.mean(jnp.argmax(answers, axis=-1) == y, dtype=answers.dtype)
+
+
+def scores(model: Any, data: Data, step: Array, epoch: Array, loss: grads.Loss) -> History:
+    """Losses and accuracies now, as at inference: with the training data's statistics."""
+    known = isinstance(model, nets.Net)
+    statistics = nets.batch_statistics(model, data.x_train) if known else None
+    train = outputs(model, data.x_train, data.y_train, statistics)
+    row = History(
         step=step,
         epoch=epoch,
-        train_loss=train_loss,
-        test_loss=test_loss,
-        train_accuracy=train_accuracy,
-        test_accuracy=test_accuracy,
-        error_signal=grads.norms(deltas),
-        weight_gradient=grads.weight_norms(gradient),
-        weights=grads.weight_norms(net),
-        moved=grads.weight_norms(jax.tree.map(jnp.subtract, net, initial)),
+        train_loss=mean_loss(train, data.y_train, loss),
+        test_loss=None,
+        train_accuracy=accuracy(train, data.y_train),
+        test_accuracy=None,
+    )
+    if data.x_test is None:
+        return row
+    test = outputs(model, data.x_test, data.y_test, statistics)
+    return row._replace(
+        test_loss=mean_loss(test, data.y_test, loss), test_accuracy=accuracy(test, data.y_test)
+    )
+
+
+def with_layers(
+    row: History,
+    net: nets.Net,
+    initial: nets.Net,
+    x: Array,
+    y: Array,
+    update_ratio: Float[Array, " layers"],
+    loss: grads.Loss,
+) -> History:
+    """A row together with what it says of every layer, on a probe batch."""
+    signals = grads.signals(net, x, y, loss=loss)
+    hidden = jax.vmap(lambda x: nets.intermediates(net, x)[0], axis_name=nets.BATCH)(x)
+    if net.stacked:  # examples lead; a list of layers is what the histograms take
+        hidden = [jax.tree.map(lambda a, i=i: a[:, i], hidden) for i in range(net.size)]
+    dead, saturated = _shares(net.activation, [layer.a for layer in hidden])
+    output = nets.forward(net, x)
+    moved = grads.per_layer(jax.tree.map(jnp.subtract, net, initial))
+    return row._replace(
+        error_signal=signals.error_norms,
+        weight_gradient=signals.weight_norms,
+        weights=grads.per_layer(net).norms(),
+        moved=moved.norms(),
         update_ratio=update_ratio,
         dead=dead,
         saturated=saturated,
-        error_histogram=signal_histogram(deltas),
-        gradient_histogram=signal_histogram([layer.w for layer in gradient]),
-        pre_activations=pre_activation_histogram(zs),
+        error_histogram=signal_histogram(list(signals.error_signals)),
+        gradient_histogram=signal_histogram(list(signals.weight_gradients)),
+        pre_activations=pre_activation_histogram([*(layer.z for layer in hidden), output]),
     )
 
 
-def mean_loss(
-    net: nets.Net, x: Array, y: Array, *, loss: grads.Loss, activation: str, **form: Any
-) -> tuple[Float[Array, ""], Float[Array, "batch outputs"]]:
-    """Mean loss of a batch, and the outputs."""
-    outputs = nets.forward_batch(net, x, activation, **form)
-    return jnp.mean(jax.vmap(loss)(outputs, y)), outputs
-
-
-def _score(net: nets.Net, x: Array, y: Array, **model: Any) -> tuple[Array, Array]:
-    value, outputs = mean_loss(net, x, y, **model)
-    return value, accuracy(outputs, y)
-
-
-def accuracy(outputs: Float[Array, "*shape outputs"], y: Array) -> Float[Array, ""]:
-    """Share of labels that have the largest output; NaN where targets are no labels."""
-    if y.shape != outputs.shape[:-1] or not jnp.issubdtype(y.dtype, jnp.integer):
-        return jnp.full_like(outputs, jnp.nan, shape=())
-    return jnp.mean(jnp.argmax(outputs, axis=-1) == y, dtype=outputs.dtype)
-
-
-def _signals(
-    net: nets.Net, x: Array, y: Array, *, loss: grads.Loss, activation: str, **form: Any
-) -> tuple[list[Array], nets.Net, list[Array], list[Array]]:
-    """Error signals, gradient and pre-activations of a batch, by one backward pass for all."""
-
-    def probed(net: nets.Net, probes: Sequence[Array]) -> tuple[Array, tuple]:
-        def one(x: Array, probes: Sequence[Array]) -> tuple[list[Array], list[Array], Array]:
-            hidden, output = nets.trace(
-                net, x, activation, axis_name=nets.BATCH, probes=probes, **form
-            )
-            return [layer.z for layer in hidden], [layer.a for layer in hidden], output
-
-        zs, arguments, outputs = jax.vmap(one, axis_name=nets.BATCH)(x, probes)
-        return jnp.mean(jax.vmap(loss)(outputs, y)), ([*zs, outputs], arguments)
-
-    probes = [jnp.zeros((len(x), *zero.shape), zero.dtype) for zero in nets.probes(net)]
-    (gradient, by_probe), (zs, arguments) = jax.grad(probed, (0, 1), has_aux=True)(net, probes)
-    return [len(x) * delta for delta in by_probe], gradient, zs, arguments
-
-
-def _shares(activation: str, zs: Sequence[Float[Array, "batch _units"]]) -> Float[Array, "2 _"]:
+def _shares(activation: Any, zs: Sequence[Float[Array, "batch _units"]]) -> Float[Array, "2 _"]:
     """Shares of dead units and of saturated slopes in every hidden layer."""
 
     def shares(z: Array) -> Array:

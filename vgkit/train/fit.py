@@ -1,0 +1,181 @@
+"""Training by any optax optimiser, compiled as one program, with a history."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from vgkit import _check, grads, nets, recurrent
+from vgkit.grads.measure import prepare
+from vgkit.train.descent import batches, descend
+from vgkit.train.history import Data, History, mean_loss, outputs, scores, with_layers
+
+Model = nets.Net | recurrent.Network
+
+
+class Run(NamedTuple):
+    """What `fit` returns.
+
+    Attributes:
+        net: The trained network, of the same shapes as before.
+        history: How it got there.
+        state: The optimiser's last state.
+    """
+
+    net: Model
+    history: History
+    state: optax.OptState
+
+
+def fit(
+    net: Model,
+    data: Any,
+    optimiser: optax.GradientTransformation,
+    *,
+    key: Array,
+    epochs: int = 20,
+    batch: int | None = 32,
+    loss: str | grads.Loss = "cross_entropy",
+    every: int | None = None,
+    layers: bool = True,
+    probe: int | None = None,
+    seeds: bool = False,
+) -> Run:
+    r"""Train a network, and record its state before the first step and then after every few.
+
+    .. math:: \theta_{t+1} = \theta_t + u(g_t), \quad
+              g_t = \nabla_\theta \frac{1}{B} \sum_{i \in B_t} L_i(\theta_t)
+
+    Each epoch shuffles the training examples and cuts them into batches; what is left over, less
+    than a batch, sits this epoch out. For several seeds at once::
+
+        start = jax.vmap(lambda key: nets.mlp(key, widths, "relu"))(jax.random.split(key, 5))
+        runs = train.fit(start, digits, optax.sgd(0.1), key=key, seeds=True)
+
+    To hold the first three layers at their initial values::
+
+        labels = net.replace(layers=("freeze",) * 3 + ("train",) * (net.depth - 3), readout="train")
+        optimiser = optax.multi_transform(
+            {"train": optax.sgd(0.1), "freeze": optax.set_to_zero()}, lambda _: labels
+        )
+
+    Make an optimiser once and use it again: the compiled program is kept for the same optimiser
+    object and the same `loss`.
+
+    Args:
+        net: The initial network. A `recurrent.Network` answers with its last output, or with all of
+            them where the targets have a time axis too.
+        data: Training examples, shape (examples, ...), and targets and, if there are any, test
+            examples and targets, such as `data.digits()`.
+        optimiser: u. Its state is returned, so that a `monitor` in it can be read.
+        key: Source of the shuffling.
+        epochs: How often the training examples are gone through.
+        batch: B, examples for each step; None for all, in their order.
+        loss: A key of `grads.LOSSES`, or a function (output, target) -> scalar of one example.
+        every: Steps from one row of the history to the next; an epoch if left out.
+        layers: Whether to record the signals of every layer of a `nets.Net`. Without them it
+            compiles and runs much faster.
+        probe: How many of the first training examples show the layers' signals; 128 if left out,
+            or all where there are fewer.
+        seeds: Whether `net` holds many networks, on a leading axis of every array. Each is trained
+            with its own shuffling, and all that is returned has that axis.
+
+    Raises:
+        ValueError: If an argument is unknown or out of range, the data do not fit the network or
+            are not finite, or `every` does not divide the number of steps.
+    """
+    if not isinstance(optimiser, optax.GradientTransformation):
+        raise ValueError(
+            f"optimiser must be an optax.GradientTransformation, such as optax.sgd(0.1); "
+            f"got {optimiser!r}"
+        )
+    first = jax.tree.map(lambda leaf: leaf[0], net) if seeds else net
+    data, function = _prepared(first, data, loss)
+    examples = len(data.x_train)
+    epochs = _check.whole("epochs", epochs, 1)
+    batch = examples if batch is None else _check.whole("batch", batch, 1)
+    probe = min(128, examples) if probe is None else _check.whole("probe", probe, 1)
+    for name, value in (("batch", batch), ("probe", probe)):
+        if value > examples:
+            raise ValueError(
+                f"{name} must be at most {examples}, the training examples; got {value}"
+            )
+    per_epoch = examples // batch
+    steps = epochs * per_epoch
+    every = per_epoch if every is None else _check.whole("every", every, 1)
+    if steps % every:
+        raise ValueError(f"every must divide the {steps} steps; got {every}")
+    plan = _Plan(epochs, batch, steps, every, probe if layers else None)
+    run = partial(_run, optimiser=optimiser, loss=function, plan=plan)
+    if not seeds:
+        return run(net, data, key)
+    return run(net, data, jax.random.split(key, len(jax.tree.leaves(net)[0])), many=True)
+
+
+class _Plan(NamedTuple):
+    """Numbers that a compiled training run depends on; `probe` is None without layers."""
+
+    epochs: int
+    batch: int
+    steps: int
+    every: int
+    probe: int | None
+
+
+def _prepared(net: Model, data: Any, loss: str | grads.Loss) -> tuple[Data, grads.Loss]:
+    """Data as arrays that fit the network, and the loss as a function."""
+    if len(data) not in (2, 4):
+        raise ValueError(
+            f"data must hold x_train, y_train and maybe x_test, y_test; got {len(data)} arrays"
+        )
+    arrays = [jnp.asarray(array) for array in data]
+    for part, x, y in (("training", *arrays[:2]), *([("test", *arrays[2:])] * (len(data) > 2))):
+        if isinstance(net, nets.Net):
+            try:
+                prepare(net, x, y, loss)
+            except ValueError as error:
+                raise ValueError(f"{part} data: {error}") from None
+        _check.finite(f"{part} data", [x])
+    return Data(*arrays), grads.loss_function(loss)
+
+
+@partial(jax.jit, static_argnames=("optimiser", "loss", "plan", "many"))
+def _run(
+    net: Model,
+    data: Data,
+    key: Array,
+    optimiser: optax.GradientTransformation,
+    loss: grads.Loss,
+    plan: _Plan,
+    many: bool = False,
+) -> Run:
+    examples = len(data.x_train)
+    per_epoch = examples // plan.batch
+
+    def one(initial: Model, key: Array) -> Run:
+        def record(net: Model, step: Array, ratios: Array) -> History:
+            row = scores(net, data, step, step / per_epoch, loss)
+            if plan.probe is None:
+                return row
+            x, y = data.x_train[: plan.probe], data.y_train[: plan.probe]
+            return with_layers(row, net, initial, x, y, ratios / plan.every, loss)
+
+        def update_ratios(updates: Model, net: Model) -> Array:
+            if plan.probe is None:
+                return jnp.zeros(())
+            return grads.per_layer(updates).norms() / grads.per_layer(net).norms()
+
+        order = None
+        if plan.batch < examples:
+            order = batches(key, examples, plan.epochs, plan.batch)
+        return Run(
+            *descend(
+                lambda net, x, y: mean_loss(outputs(net, x, y), y, loss),
+                initial, data, order, optimiser, plan.steps, plan.every, record, update_ratios,
+            )
+        )  # fmt: skip
+
+    return jax.vmap(one)(net, key) if many else one(net, key)
