@@ -20,15 +20,7 @@ from vgkit.grads.formats import (
 )
 from vgkit.grads.jacobians import jacobians, product_spectrum, singular_values
 from vgkit.grads.losses import LOSSES, Loss, cross_entropy, mean_squared_error
-from vgkit.grads.profiles import (
-    SKIPS,
-    Profile,
-    Skip,
-    error_bound,
-    profile,
-    profiles,
-    remedy_profiles,
-)
+from vgkit.grads.profiles import Profile, error_bound, profile
 from vgkit.grads.signals import (
     NORMS,
     correlation,
@@ -55,14 +47,12 @@ __all__ = [
     "FORMATS",
     "LOSSES",
     "NORMS",
-    "SKIPS",
     "Comparison",
     "Entries",
     "Limits",
     "Loss",
     "Profile",
     "Signals",
-    "Skip",
     "StateNorms",
     "StatesLoss",
     "compare_formats",
@@ -83,8 +73,6 @@ __all__ = [
     "norms",
     "product_spectrum",
     "profile",
-    "profiles",
-    "remedy_profiles",
     "rms",
     "singular_values",
     "state_gradients",

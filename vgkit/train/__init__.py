@@ -11,11 +11,9 @@ from vgkit.train.history import (
 )
 from vgkit.train.loop import Run, fit, show_progress
 from vgkit.train.trials import Trials, trials
-from vgkit.train.viewer import DECADES, viewer
 
 __all__ = [
     "CLIPPINGS",
-    "DECADES",
     "PRE_ACTIVATION_EDGES",
     "SIGNAL_DECADES",
     "Data",
@@ -28,5 +26,4 @@ __all__ = [
     "show_progress",
     "signal_histogram",
     "trials",
-    "viewer",
 ]
