@@ -76,7 +76,7 @@ latest: ## Try the newest releases of all dependencies; the environment stays as
 	$(PYTHON) -m tools.latest
 
 # A quarter of an hour. Peers only: what can't be had, the table says is missing.
-bench: $(VENV)/.test ## Measure the speed beside peers (WRITE=1: keep it for the book; WHOLE=1: a fresh clone too)
+bench: $(VENV)/.test ## Measure the speed beside peers (WRITE=1: keep it in benchmarks/speed.md; WHOLE=1: a fresh clone too)
 	$(BIN)/python tools/chromium.py
 	$(MAKE) book
 	@$(PIP) autograd==1.9.1 || true
@@ -88,9 +88,9 @@ bench: $(VENV)/.test ## Measure the speed beside peers (WRITE=1: keep it for the
 	$(BIN)/python -m benchmarks $(if $(WRITE),--write) $(if $(WHOLE),--whole)
 
 lock: ## Pin the newest versions that fit (needs uv)
-	$(LOCK) --group book pyproject.toml -o requirements.txt
+	$(LOCK) --extra course --group book pyproject.toml -o requirements.txt
 	$(LOCK) --group test -c requirements.txt -o tests/requirements.txt
-	$(LOCK) --group binder -c requirements.txt pyproject.toml -o binder/requirements.txt
+	$(LOCK) --extra course --group binder -c requirements.txt pyproject.toml -o binder/requirements.txt
 
 clean: ## Remove what was built, but not the environment
 	rm -rf _build

@@ -19,7 +19,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
 HERE = Path(__file__).parent
-STYLE = HERE.parent / "vgkit" / "course.mplstyle"
+STYLE = HERE.parent / "vgcourse" / "course.mplstyle"
 CSS = HERE.parent / "_static" / "book.css"
 LINK = re.compile(r"#([^)]+)")  # in href="#name" and in clip-path="url(#name)"
 COLOUR = re.compile(r"#([0-9a-f]{6})\b")

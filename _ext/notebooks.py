@@ -26,16 +26,14 @@ SOLUTION = re.compile(r"^```\{solution-(?:start|end)\}(?: (\S+)(?:\n:.*)*)?\n```
 DROPPED = re.compile(
     r"^\([\w-]+\)=\n|^```\{exercise-end\}\n```$|^```\{launch\}\n```$", re.MULTILINE
 )
-# Only the build needs to hear of the numbers that the text says.
-GLUE = re.compile(r"^from myst_nb import glue\n|^ +glue\(name, .*\n?", re.MULTILINE)
 HIDDEN = {"hide-input", "remove-cell", "remove-input"}
 INSTALL = """\
-# The course's package is needed; where it is missing, it is installed here.
+# The course's packages are needed; where they are missing, they are installed here.
 import importlib.util
 
-if importlib.util.find_spec("vgkit") is None:
+if importlib.util.find_spec("vgcourse") is None:
     {0}"""
-UNKNOWN = 'raise ModuleNotFoundError("In the folder of the course, run: python -m pip install .")'
+UNKNOWN = """raise ModuleNotFoundError("In the course's folder, run: pip install '.[course]'")"""
 LICENCE = "Text: CC BY 4.0. Code: MIT."
 
 
@@ -133,7 +131,7 @@ def standalone(
             continue
         hidden = bool(solves or HIDDEN & {*cell.metadata.get("tags", [])})
         metadata = {"tags": tags, "jupyter": {"source_hidden": hidden}}
-        cells.append(new_code_cell(GLUE.sub("", cell.source), metadata=metadata))
+        cells.append(new_code_cell(cell.source, metadata=metadata))
     title = linked("Vanishing gradients", base, f"{page}.html")
     cells.insert(1, new_markdown_cell(f"A page of the course {title}. {LICENCE}"))
     cells.insert(2, new_code_cell(INSTALL.format(install)))
@@ -157,7 +155,7 @@ def offer(app: Sphinx, page: str, template: str, context: dict, doctree: object)
     if is_myst_markdown_notebook(source):
         owner, branch = repository(app.config)
         archive = f"https://github.com/{owner}/archive/refs/heads/{branch}.zip"
-        install = f'%pip install --quiet "vgkit @ {archive}"' if owner else UNKNOWN
+        install = f'%pip install --quiet "vgkit[course] @ {archive}"' if owner else UNKNOWN
         notebook = standalone(app.env, page, source, app.config.html_baseurl or "", install)
         path = Path(app.outdir) / "_sources" / f"{page}.ipynb"
         path.parent.mkdir(parents=True, exist_ok=True)

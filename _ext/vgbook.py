@@ -36,7 +36,8 @@ def fingerprint() -> str:
     """A hash of everything but the pages themselves that their results depend on."""
     found = hashlib.sha256()
     kernels = sorted((ROOT / "_ext" / "kernels").rglob("*.json"))
-    for path in [*sorted((ROOT / "vgkit").rglob("*")), *kernels]:
+    packages = [path for name in ("vgkit", "vgcourse") for path in (ROOT / name).rglob("*")]
+    for path in [*sorted(packages), *kernels]:
         if path.is_file() and "__pycache__" not in path.parts:
             found.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     for name in COMPUTES:

@@ -1,1 +1,1 @@
-"""Speed beside peers (`python -m benchmarks`), and the long runs that pages quote."""
+"""Speed beside peers (`python -m benchmarks`)."""

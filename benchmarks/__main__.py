@@ -1,8 +1,8 @@
 """How fast it is, beside what people would otherwise use: `python -m benchmarks [part ...]`.
 
 Prints one table and writes it to `_build/speed.md` and `_build/speed.json`; with `--write` also to
-the file that the book shows. All parts take about a quarter of an hour on 2 cores, those of
-`--whole` as long again.
+`benchmarks/speed.md` and `speed.json`. All parts take about a quarter of an hour on 2 cores, those
+of `--whole` as long again.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def main() -> None:
     """Measure the parts named, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS + LONG))
-    parser.add_argument("--write", action="store_true", help="keep it for the book's page")
+    parser.add_argument("--write", action="store_true", help="keep it in benchmarks/speed.md")
     parser.add_argument("--whole", action="store_true", help="all parts, and a fresh clone too")
     given = parser.parse_args()
     if unknown := set(given.parts) - {*PARTS, *LONG}:
@@ -47,7 +47,7 @@ def main() -> None:
     result = table.result(rows, took, " ".join(["python -m benchmarks", *sys.argv[1:]]))
     table.save(result, ROOT / "_build" / "speed")
     if given.write and rows:
-        table.save(table.merged(result, table.KEPT), table.KEPT.with_suffix(""), readable=False)
+        table.save(table.merged(result, table.KEPT), table.KEPT.with_suffix(""))
     print(table.markdown(result))
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")

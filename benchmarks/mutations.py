@@ -149,7 +149,7 @@ MUTATIONS = [
 
 def passes(tests: str, folder: Path) -> bool:
     """Whether tests pass on the copy of the project in a folder."""
-    files = [f"tests/{name}" for name in tests.split()]
+    files = [f"tests/unit/{name}" for name in tests.split()]
     command = [sys.executable, "-m", "pytest", "-x", "-q", *files]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode not in (0, 1, 2):  # 2: the tests cannot even be collected
@@ -175,7 +175,7 @@ def main() -> None:
     number = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("vgkit", "tests", "tools", "benchmarks", "chapters"):
+        for part in ("vgkit", "vgcourse", "tests", "tools", "benchmarks", "chapters"):
             shutil.copytree(
                 ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__")
             )

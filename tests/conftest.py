@@ -2,18 +2,16 @@ import functools
 import http.server
 import importlib.resources
 import os
+import subprocess
 import threading
+import types
 from pathlib import Path
 
 import jax
 import jaxtyping
 import pytest
-from playwright.sync_api import sync_playwright
-
-from tools import chromium
 
 ROOT = Path(__file__).parent.parent
-AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js")
 os.environ["MPLBACKEND"] = "agg"
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -30,6 +28,30 @@ QUIET = [
 ]
 
 
+def tracked():
+    """Files of the project that are, or are about to be, committed."""
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
+
+
+def public(module):
+    """Full name and object of all that a module makes public, other modules' included."""
+    for name in module.__all__:
+        value = getattr(module, name)
+        if isinstance(value, types.ModuleType):
+            yield from public(value)
+        else:
+            yield f"{module.__name__}.{name}", value
+
+
+def heap(session):
+    """Bytes of live JavaScript objects."""
+    for _ in range(3):
+        session.send("HeapProfiler.collectGarbage")
+    return session.send("Runtime.getHeapUsage")["usedSize"]
+
+
 def sideways(page):
     """Whether a page is wider than the screen."""
     wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
@@ -41,7 +63,8 @@ def faults(page, part="html"):
 
     `part` is a selector of what axe looks at.
     """
-    page.evaluate(AXE.read_text())
+    axe = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js")
+    page.evaluate(axe.read_text())
     run = "part => axe.run({include: [[part]]}, {resultTypes: ['violations']})"
     found = page.evaluate(run, part)["violations"]
     severe = [
@@ -71,6 +94,10 @@ def book():
 
 @pytest.fixture(scope="session")
 def browser():
+    from playwright.sync_api import sync_playwright  # unit tests need no browser
+
+    from tools import chromium
+
     path = chromium.find()
     if not path:
         pytest.fail("There is no Chromium; run: python tools/chromium.py")

@@ -20,7 +20,9 @@ NAME = re.compile(r"[\w.-]+")
 def wanted() -> list[str]:
     """Names of the package's dependencies and the tests' tools, without versions."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    listed = [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]
+    ours = project["project"]
+    listed = [*ours["dependencies"], *ours["optional-dependencies"]["course"]]
+    listed += project["dependency-groups"]["test"]
     return [NAME.match(requirement)[0] for requirement in listed] + ["jupytext", "pyyaml"]
 
 
@@ -50,7 +52,7 @@ def try_out(folder: Path) -> int:
     for name in sorted(new.keys() & old.keys()):
         if new[name] != old[name]:
             print(f"{name:24} pinned {old[name]:14} newest {new[name]}")
-    tests = [f"tests/test_{name}.py" for name in TESTS]
+    tests = [f"tests/unit/test_{name}.py" for name in TESTS]
     return subprocess.run([python, "-m", "pytest", "-q", *tests], cwd=ROOT).returncode
 
 

@@ -17,6 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.speed.measure import Row
 from tools import chromium, explorers, lab
+from vgcourse import charts, profiles
 from vgkit import activations, data, explore, grads, nets
 
 PART = "A slider move, live"
@@ -65,7 +66,7 @@ def depth_explorer() -> explore.Explorer:
     """An explorer like that of the Depth chapter, with every depth from 1 to 64."""
     digits = data.digits()
     networks = [nets.mlp(jax.random.key(0), (64,) * 65 + (10,), init) for init in STARTS]
-    compute = grads.profiles(networks, digits.x_train[:16], digits.y_train[:16], "cross_entropy")
+    compute = profiles.profiles(networks, digits.x_train[:16], digits.y_train[:16], "cross_entropy")
     return explore.Explorer(
         "Depth of a benchmark",
         compute,
@@ -75,7 +76,7 @@ def depth_explorer() -> explore.Explorer:
             "initialiser": ipywidgets.Dropdown(options=STARTS, description="Initialiser"),
             "skip": ipywidgets.ToggleButtons(options=["off", "on"], description="Skip"),
         },
-        explore.charts.signals(),
+        charts.signals(),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.speed.measure import Row
 
-KEPT = Path(__file__).parents[2] / "vgkit" / "_data" / "speed.json"
+KEPT = Path(__file__).parents[1] / "speed.json"
 VERSIONS = ("jax", "jaxlib", "numpy", "optax", "ipywidgets", "anywidget", "jupyterlab", "torch",
             "autograd")  # fmt: skip
 
@@ -78,13 +78,12 @@ def merged(new: Mapping[str, Any], kept: Path) -> dict[str, Any]:
     return {"made": made, "rows": rows}
 
 
-def save(found: Mapping[str, Any], path: Path, readable: bool = True) -> None:
-    """Write the result as JSON and, if wanted, as Markdown beside it."""
+def save(found: Mapping[str, Any], path: Path) -> None:
+    """Write the result as JSON, and as Markdown beside it."""
     path.parent.mkdir(exist_ok=True)
     text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
     path.with_suffix(".json").write_text(text.replace('},{"part"', '},\n{"part"') + "\n")
-    if readable:
-        path.with_suffix(".md").write_text(markdown(found) + "\n")
+    path.with_suffix(".md").write_text(markdown(found) + "\n")
 
 
 def number(value: float) -> str:

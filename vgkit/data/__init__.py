@@ -1,7 +1,6 @@
-"""Data that comes with the package: digits, synthetic tasks, and results of long runs."""
+"""Data that comes with the package: digits and synthetic tasks."""
 
 from vgkit.data.images import TRAIN_SIZE, Digits, digits, sequences
-from vgkit.data.kept import kept
 from vgkit.data.tasks import adding_problem, copy_memory, two_spirals
 
 __all__ = [
@@ -10,7 +9,6 @@ __all__ = [
     "adding_problem",
     "copy_memory",
     "digits",
-    "kept",
     "sequences",
     "two_spirals",
 ]

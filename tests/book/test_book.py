@@ -1,0 +1,257 @@
+"""The built book as its readers meet it: over http, from a folder, in both themes, on a phone."""
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import vgbook
+from conftest import ROOT, faults, sideways
+
+from tools import pages
+
+PAGES = [*pages.all_pages(), "genindex", "search"]
+LIVE = pages.live()
+
+
+def test_every_page_is_listed(book):
+    built = {p.relative_to(book).with_suffix("").as_posix() for p in book.rglob("*.html")}
+    built = {p for p in built if not p.startswith("_") and p != "genindex"}
+    assert built == set(PAGES) - {"genindex"}
+
+
+# The theme looks a while later which boxes scroll on another screen; and colours may fade.
+SETTLED = """theme => document.documentElement.dataset.theme === theme
+  && document.getAnimations().every(fade => fade.playState === 'finished')
+  && [...document.querySelectorAll('pre, .pst-scrollable-table-container')].every(
+    box => box.scrollWidth <= box.clientWidth || box.tabIndex === 0)"""
+
+
+# axe takes seconds: every other page is light when wide and dark when narrow, the rest the reverse.
+@pytest.mark.parametrize("page", PAGES)
+def test_over_http_accessible_and_within_the_screen(site, open_page, page):
+    wide, narrow = [("light", "dark"), ("dark", "light")][PAGES.index(page) % 2]
+    opened = open_page(f"{site}/{page}.html", theme="auto", color_scheme=wide)
+    assert opened.locator("html").get_attribute("lang") == "en"
+    fields = opened.locator("input[type=search]:visible, .search-button__button:visible")
+    assert fields.count() == (2 if page == "search" else 1)  # that page is itself a search field
+    for image in opened.locator("img").all():
+        alt = image.get_attribute("alt")
+        assert alt and not alt.startswith("_images"), image.get_attribute("src")
+    assert opened.problems == []
+    opened.locator(".vg-explorer details").evaluate_all("all => all.forEach(e => e.open = true)")
+    for width, theme, check in ((1400, wide, faults), (768, wide, sideways), (380, narrow, faults)):
+        opened.emulate_media(color_scheme=theme)
+        opened.set_viewport_size({"width": width, "height": 900})
+        opened.wait_for_function(SETTLED, arg=theme)
+        assert check(opened) == [], width
+
+
+SMALL = """() => [...document.querySelectorAll(
+    'main :is(button, select, summary, textarea, input[type=range], input[type=text]), '
+    + 'main label:has(input), .vg-choices label, .bd-header-article :is(button, label)')]
+  .filter(e => e.checkVisibility({visibilityProperty: true}))
+  .map(e => [e.outerHTML.slice(0, 90), e.getBoundingClientRect()])
+  .filter(([, box]) => box.height < 44 || box.width < 44).map(([html]) => html)"""
+
+
+def test_from_a_folder_on_a_phone(book, open_page):
+    """Every page without a server: whole, and to be used by thumb."""
+    opened = open_page(
+        (book / "index.html").as_uri(), viewport={"width": 380, "height": 900}, has_touch=True
+    )
+    for page in PAGES:
+        opened.goto((book / f"{page}.html").as_uri())
+        opened.evaluate("window.MathJax?.startup?.promise")
+        assert opened.problems == [], page
+        assert opened.locator("mjx-merror").count() == 0, page
+        written, shown = opened.locator(".math").count(), opened.locator("mjx-container").count()
+        assert shown >= written, page
+        explorers = opened.locator(".vg-explorer")
+        assert (explorers.count() >= 1) == (page in LIVE), page
+        for explorer in explorers.all():
+            assert explorer.get_attribute("data-ready") == "true", page
+            assert explorer.locator("svg .vg-line").count() >= 1, page
+        assert opened.evaluate(SMALL) == [], page
+
+
+def test_search(site, open_page):
+    page = open_page(f"{site}/search.html?q=saturated")
+    page.wait_for_selector("#search-results li")
+    assert "gradients.html" in page.locator("#search-results").inner_html()
+    assert page.problems == []
+
+
+MOVING = """() => [...document.querySelectorAll('*')].filter(element => {
+  const style = getComputedStyle(element);
+  return style.scrollBehavior === 'smooth' || style.animationName !== 'none'
+    || /[1-9]/.test(style.transitionDuration);
+}).map(element => element.outerHTML.slice(0, 80))"""
+
+
+def test_no_motion_where_none_is_wanted(site, open_page):
+    address = f"{site}/chapters/depth.html"
+    assert open_page(address).evaluate(MOVING)  # the theme's own, so the check can fail
+    assert open_page(address, reduced_motion="reduce").evaluate(MOVING) == []
+    css = (ROOT / "vgkit" / "explore" / "chart.css").read_text()
+    assert "transition" not in css and "animation" not in css  # explorers never move by themselves
+
+
+@pytest.mark.parametrize("page", LIVE)
+def test_weight(book, page):
+    text = (book / f"{page}.html").read_text()
+
+    def size(pattern):
+        found = "".join(re.findall(pattern, text, re.DOTALL))
+        return len(gzip.compress(found.encode(), 9))
+
+    own = r"<script class=\"vg-script\">.*?</script>|<style>.*?</style>"
+    assert size(own) <= 60_000
+    assert size(own + r"|<div class=\"vg-explorer\">.*?</script>") <= 250_000
+    assert len(re.findall(r"<script class=\"vg-script\"", text)) == 1
+
+
+TAG = re.compile(r'<(?:script|link)[^>]*?(?:src|href)="([^":#?]+\.(?:js|css))[^>]*>')
+
+
+def test_what_a_page_loads(book):
+    """Bytes as a server sends them; no script that the page waits for; pictures of known size."""
+    sizes = {}
+
+    def size(path):
+        return sizes.setdefault(path, len(gzip.compress(path.read_bytes(), 9)))
+
+    for page in PAGES:
+        path = book / f"{page}.html"
+        text = path.read_text()
+        assert size(path) <= 340_000, page
+        files = {(path.parent / tag[1]).resolve() for tag in TAG.finditer(text)}
+        assert sum(map(size, files)) <= 450_000, page
+        scripts = [tag for tag in TAG.finditer(text) if tag[0].startswith("<script")]
+        waited = {Path(tag[1]).name for tag in scripts if not re.search("defer|async", tag[0])}
+        assert waited == {"documentation_options.js"} or page == "search"
+        for image in re.findall("<img[^>]*>", text):
+            assert 'width="' in image or "logo__image" in image, page  # the theme's own has its box
+    assert size(book / "_static" / "scripts" / "fontawesome.js") < 30_000  # else 540 kB
+
+
+def test_no_widget_state_and_no_machine_in_the_pages(book):
+    for path in book.rglob("*.html"):
+        text = path.read_text()
+        assert "application/vnd.jupyter" not in text
+        assert str(ROOT) not in text
+        assert text.count("const THEBE_JS_URL") <= 1
+
+
+@pytest.fixture(scope="module")
+def small_book(tmp_path_factory):
+    """A copy of the project with one small page, for building again and again."""
+    top = tmp_path_factory.mktemp("book")
+    for name in (
+        "vgkit",
+        "vgcourse",
+        "_ext",
+        "_static",
+        "chapters",
+        "_config.yml",
+        "references.bib",
+    ):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(
+                source, top / name, ignore=shutil.ignore_patterns("*.md", "__pycache__")
+            )
+        else:
+            shutil.copy(source, top / name)
+    (top / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    (top / "index.md").write_text(
+        "---\nkernelspec: {display_name: Python 3, language: python, name: python3}\n"
+        "jupytext: {text_representation: {extension: .md, format_name: myst}}\n---\n"
+        "# Page\n\n```{launch}\n```\n\n```{code-cell} ipython3\n"
+        "import time, vgkit\nprint('version', vgkit.__version__, time.time_ns())\n```\n"
+    )
+    return top
+
+
+def build(top, **environment):
+    command = [Path(sys.executable).parent / "jupyter-book", "build", ".", "-W"]
+    done = subprocess.run(
+        command,
+        cwd=top,
+        env={**os.environ, "PYTHONPATH": str(top), **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return (top / "_build" / "html" / "index.html").read_text()
+
+
+def printed(html):
+    return re.search(r"version (\S+) (\d+)", html).groups()
+
+
+def test_a_change_in_vgkit_is_never_stale(small_book):
+    first = printed(build(small_book))
+    page = small_book / "index.md"
+    page.write_text(page.read_text() + "\nMore prose.\n")
+    second = build(small_book)
+    assert "More prose" in second and printed(second) == first  # prose alone runs nothing
+    package = small_book / "vgkit" / "__init__.py"
+    package.write_text(package.read_text().replace('__version__ = "', '__version__ = "9.'))
+    version, moment = printed(build(small_book))
+    assert version.startswith("9.") and moment != first[1]
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("someone/course", "someone/course"),
+        ("https://github.com/someone/course.git", "someone/course"),
+        ("git@github.com:someone/course.git", "someone/course"),
+        ("https://example.org/someone/course", ""),
+        ("", ""),
+    ],
+)
+def test_a_repository_by_its_address(monkeypatch, address, name):
+    monkeypatch.delenv("VGKIT_REPOSITORY", raising=False)
+    monkeypatch.setattr(vgbook, "git", lambda *what: address if what[0] == "remote" else "")
+    config = SimpleNamespace(vgbook_repository="", vgbook_branch="")
+    assert vgbook.repository(config) == (name, "main" if name else "")
+
+
+@pytest.fixture(scope="module")
+def of_no_repository(small_book):
+    """The page of a book whose repository is not known; of one that is, test_publish looks."""
+    return build(small_book, VGKIT_REPOSITORY="")
+
+
+def test_no_link_leads_to_an_unknown_repository(of_no_repository):
+    assert not re.search(r'href="https://(mybinder\.org|github\.com)', of_no_repository)
+    assert "Run it in the cloud" in of_no_repository
+
+
+def test_sphinx_alone_builds_the_same(small_book, of_no_repository):
+    """The way out of Jupyter Book 1: its settings as Sphinx's own."""
+    tools, out = Path(sys.executable).parent, small_book / "_build" / "sphinx"
+    path = os.pathsep.join([str(small_book), str(small_book / "_ext")])
+    for command in (["jupyter-book", "config", "sphinx", "."], ["sphinx-build", "-W", ".", out]):
+        done = subprocess.run(
+            [tools / command[0], *command[1:]],
+            cwd=small_book,
+            env={**os.environ, "PYTHONPATH": path, "VGKIT_REPOSITORY": ""},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    # A first build does not know yet what some styles hold, and a second one does.
+    pages_of_both = [(out / "index.html").read_text(), of_no_repository]
+    one, other = (re.sub(r"\?v=\w+", "", text) for text in pages_of_both)
+    assert one == other
+    for name in ("book.css", "print.js", "scripts/fontawesome.js", "mathjax/tex-chtml.js"):
+        built = small_book / "_build" / "html" / "_static" / name
+        assert (out / "_static" / name).read_bytes() == built.read_bytes(), name

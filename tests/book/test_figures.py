@@ -1,0 +1,221 @@
+"""Figures in the book: one drawing within the page, legible on a light and on a dark ground."""
+
+import gzip
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import figures
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from conftest import ROOT
+from jupyter_client.kernelspec import KernelSpecManager
+from PIL import Image
+
+from tools import pages
+from vgkit import plots
+
+ALT = 'Falls "steeply" & stays < 1.'
+DRAWN = {
+    page: count
+    for page in pages.all_pages()
+    if (count := pages.figures((ROOT / f"{page}.md").read_text("utf-8")))
+}
+GROUNDS = {"000000", "ffffff", "e2e2e2", "ebebeb"}  # text, and what lies behind text and lines
+
+
+def luminance(rgb):
+    """Relative luminance as WCAG 2.2 defines it, of three numbers from 0 to 255."""
+    share = np.asarray(rgb) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def picture(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    """A figure of matplotlib, as the file that it writes: lines, bands, markers, mathematics."""
+    with plt.style.context("vgcourse.course"):
+        figure, axes = plt.subplots()
+        values = 10.0 ** -np.arange(20) * np.linspace(1, 4, 5)[:, None]
+        plots.layers(axes, values, "error signal $2^{-L}$", 0)
+        plots.layers(axes, values**0.5, "weight gradient", 1)
+        axes.axhline(1e-5, color="0.4", ls="--")
+        axes.text(2, 1e-15, "white", color="white")
+        axes.legend()
+        written = io.StringIO()
+        figure.savefig(written, format="svg")
+        inches = figure.get_size_inches()
+        plt.close(figure)
+    return written.getvalue(), inches
+
+
+def test_every_id_is_the_figure_s_own_and_every_link_has_its_end(drawing):
+    texts = [figures.compact(drawing[0], ALT, prefix, 110)[0] for prefix in ("f0-", "f1-")]
+    ids, links = ([re.findall(p, t) for t in texts] for p in (r'\bid="([^"]+)"', r"#(f\d-\d+)"))
+    for own, used, text in zip(ids, links, texts, strict=True):
+        assert sorted(own) == sorted(set(used)) and len(own) == len(set(own)) > 20
+        assert "http" not in text and "<style" not in text and "<!--" not in text
+    assert not {*ids[0]} & {*ids[1]}
+
+
+def test_alt_text_size_and_colours(drawing):
+    text, colours = figures.compact(drawing[0], ALT, "f0-", 110)
+    root = ElementTree.fromstring(text)
+    assert (root.get("role"), root.get("aria-label")) == ("img", ALT)
+    assert [float(root.get(side)) for side in ("width", "height")] == list(drawing[1] * 110)
+    expected = {"000000", "ffffff", "e2e2e2", "666666", *(c[1:] for c in plots.COLOURS[:2])}
+    assert colours == expected
+    bare = re.sub(r"var\(--on-([0-9a-f]{6}), #\1\)", "", text)
+    assert not re.search(r"#[0-9a-f]{6}\b", bare)  # no colour is said without its variable
+
+
+def test_the_compact_drawing_is_matplotlib_s(drawing, browser, monkeypatch):
+    """But for the decimals, every pixel is the same."""
+    short = figures.compact(drawing[0], ALT, "f", 110)[0]
+    monkeypatch.setattr(figures, "DECIMALS", re.compile(r"(\.\d{9})\d+"))
+    full = figures.compact(drawing[0], ALT, "f", 110)[0]
+    own = drawing[0].replace('width="504pt" height="259.2pt"', 'width="770"')
+    page = browser.new_page(viewport={"width": 900, "height": 500})
+    shown = []
+    for text in (own[own.index("<svg") :], full):
+        page.set_content(f"<body style='margin:0'>{text}</body>")
+        shown.append(picture(page.screenshot()))
+    page.close()
+    assert shown[0].std() > 20  # there is a drawing
+    assert (shown[0] == shown[1]).all()
+    numbers = [np.array(re.findall(r"-?\d+\.\d+", text), float) for text in (short, full)]
+    assert np.abs(numbers[0] - numbers[1]).max() < 0.01  # a seventieth of a pixel
+    assert len(short) < 0.95 * len(full)
+
+
+def test_all_colours_of_the_course_have_partners():
+    assert {c[1:] for c in plots.COLOURS} | GROUNDS | {"666666"} <= figures.partners()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_contrast(site, open_page, theme):
+    """3:1 for what is drawn and 4.5:1 for text, WCAG 2.2 numbers 1.4.11 and 1.4.3."""
+    page = open_page(f"{site}/{next(iter(DRAWN))}.html", theme=theme)
+    script = """([svg, name]) => {
+      const probe = document.createElementNS(svg.namespaceURI, "path");
+      probe.style.fill = `var(--on-${name}, #${name})`;
+      svg.append(probe);
+      const fill = getComputedStyle(probe).fill;
+      probe.remove();
+      return fill.match(/\\d+/g).slice(0, 3).map(Number);
+    }"""
+    figure = page.locator("svg.vg-figure").first.element_handle()
+    seen = {name: page.evaluate(script, [figure, name]) for name in figures.partners()}
+    dark = luminance(seen["ffffff"]) < 0.02
+    assert dark == (theme == "dark")
+    assert contrast(seen["000000"], seen["ffffff"]) >= 4.5
+    for name in seen.keys() - GROUNDS:
+        assert contrast(seen[name], seen["ffffff"]) >= 3, name
+        if theme == "dark":
+            assert seen[name] != [int(name[i : i + 2], 16) for i in (0, 2, 4)], name
+
+
+def corners_and_all(figure):
+    shot = picture(figure.screenshot())
+    return shot[[3, 3, -4, -4], [3, -4, 3, -4]], shot
+
+
+@pytest.mark.parametrize("page", DRAWN)
+def test_figures_of_a_page(site, open_page, page):
+    opened = open_page(f"{site}/{page}.html", theme="dark")
+    assert opened.problems == []
+    opened.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
+    drawn = opened.locator("svg.vg-figure")
+    assert drawn.count() == DRAWN[page]
+    assert opened.locator(".cell_output img[src*=_images]").count() == 0  # none is left a picture
+    ids = opened.evaluate("[...document.querySelectorAll('.vg-figure [id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids))
+    ground = opened.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g)")
+    for figure in drawn.all():
+        width, height = (float(figure.get_attribute(side)) for side in ("width", "height"))
+        assert len(figure.get_attribute("aria-label")) > 40
+        assert figure.get_attribute("role") == "img"
+        opened.emulate_media(media="screen")
+        box = figure.bounding_box()
+        assert 0 < box["width"] <= width and box["height"] == pytest.approx(
+            height * box["width"] / width, abs=1
+        )
+        corners, shot = corners_and_all(figure)
+        assert (corners == np.array(ground[:3], int)).all()
+        assert not (shot > 240).all(axis=-1).any()  # nothing white
+        assert (luminance(shot) > 0.2).mean() > 0.002  # and not all dark
+        opened.emulate_media(media="print")
+        corners, shot = corners_and_all(figure)
+        assert (corners == 255).all()
+        assert (shot < 30).all(axis=-1).any()  # black text
+
+
+def test_figures_follow_the_button_without_loading_again(site, open_page):
+    page = open_page(f"{site}/{next(iter(DRAWN))}.html")
+    figure = page.locator("svg.vg-figure").first
+    handle = figure.element_handle()
+    seen = {}
+    for _ in range(3):
+        theme = page.locator("html").get_attribute("data-theme")
+        seen[theme] = corners_and_all(figure)[0].max()
+        page.locator(".theme-switch-button:visible").first.click()
+    assert seen["light"] == 255 and seen["dark"] < 60
+    assert handle.evaluate("e => e.isConnected")
+
+
+@pytest.mark.parametrize("page", DRAWN)
+def test_figures_weigh_less_than_a_picture_would(book, page):
+    """A picture of matplotlib's at 110 dots per inch takes 20 to 100 kB."""
+    text = (book / f"{page}.html").read_text("utf-8")
+    found = re.findall(r'<svg class="vg-figure".*?</svg>', text, re.DOTALL)
+    sizes = [len(gzip.compress(figure.encode(), 9)) for figure in found]
+    assert len(sizes) == DRAWN[page] and max(sizes) < 30_000
+
+
+def test_only_the_book_s_kernel_draws_svg(monkeypatch):
+    option = "--InlineBackend.figure_formats={'svg'}"
+    assert option not in KernelSpecManager().get_kernel_spec("python3").argv
+    monkeypatch.setenv("JUPYTER_PATH", str(ROOT / "_ext"))
+    assert option in KernelSpecManager().get_kernel_spec("python3").argv
+
+
+def test_the_build_tells_what_is_missing(tmp_path):
+    for name in ("vgkit", "vgcourse", "_ext", "_static", "_config.yml", "references.bib"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    (tmp_path / "index.md").write_text(
+        "---\nkernelspec: {display_name: Python 3, language: python, name: python3}\n"
+        "jupytext: {text_representation: {extension: .md, format_name: myst}}\n---\n"
+        "# Page\n\n```{code-cell} ipython3\nimport matplotlib.pyplot as plt\n"
+        "plt.plot([1, 2], color='#123456');\n```\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment.pop("MPLBACKEND", None)  # with a backend set, no kernel would show a figure
+    done = subprocess.run(
+        [Path(sys.executable).parent / "jupyter-book", "build", "."],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert "a figure has no alt text" in said
+    assert re.search("no partner of #123456 on a dark ground", said)
+    assert '<svg class="vg-figure"' in (tmp_path / "_build/html/index.html").read_text("utf-8")

@@ -1,0 +1,86 @@
+"""Binder without a container: the image's recipe is read, its installation is gone through once."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, tracked
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of what is, or is about to be, committed."""
+    top = tmp_path_factory.mktemp("clone") / "course"
+    for path in tracked():
+        target = top / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    return top
+
+
+def test_recipe(clone):
+    command = [sys.executable, "-m", "repo2docker", "--no-build", "--debug", str(clone)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    recipe = done.stdout + done.stderr
+    assert "python=3.12" in recipe
+    install = re.search(r"pip install.*binder/requirements\.txt", recipe)
+    copy = re.search(r"^COPY .*src/ \S*", recipe, re.MULTILINE)
+    assert install and copy
+    assert install.start() < copy.start()  # a change of prose keeps the installed layer
+    assert "RUN ./binder/postBuild" in recipe
+    assert "binder/start" in recipe
+
+
+def test_the_image_leaves_out_what_builds_and_tests_the_book():
+    """300 MB, half of it the driver of a browser, and PyTorch, which is 700 MB."""
+    left_out = {"jupyter-book", "sphinx-book-theme", "playwright", "pytest", "ruff", "torch"}
+    lines = (ROOT / "binder" / "requirements.txt").read_text().splitlines()
+    assert left_out.isdisjoint(line.split("==")[0] for line in lines)
+    assert all("==" in line for line in lines)  # pinned: nothing is looked for at the start
+
+
+def interpreter():
+    """The Python that the image states, where this machine has one that runs; else this one."""
+    stated = (ROOT / "binder" / "runtime.txt").read_text().strip().replace("-", "")
+    path = shutil.which(stated)
+    runs = path and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0
+    return path if runs else sys.executable
+
+
+def test_installation_and_the_heaviest_chapter(clone, tmp_path):
+    def run(*command, **environment):
+        names = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR", "IPYTHONDIR")
+        folders = {name: str(tmp_path / "home") for name in names}
+        path = f"{tmp_path}/venv/bin{os.pathsep}{os.environ['PATH']}"
+        kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VGKIT_STATIC")}
+        env = {**kept, **folders, "PATH": path, **environment}
+        done = subprocess.run(command, cwd=clone, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    subprocess.run([interpreter(), "-m", "venv", tmp_path / "venv"], check=True)
+    run("python", "-m", "pip", "install", "-q", "-r", "binder/requirements.txt",
+        HOME=os.environ.get("HOME", ""))  # fmt: skip
+    run("bash", "binder/postBuild", HOME=os.environ.get("HOME", ""))
+    settings = "".join(p.read_text() for p in (tmp_path / "home").rglob("*.json*"))
+    assert re.search(r'"markdown":\s*"Jupytext Notebook"', settings)
+    script = (
+        "import jupytext, nbclient;"
+        "notebook = jupytext.read('chapters/causes/theory.md');"
+        "nbclient.NotebookClient(notebook, timeout=300).execute(cwd='chapters/causes');"
+        "import json, resource;"
+        "peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024;"
+        "print(json.dumps(notebook).count('widget-view+json'), peak)"
+    )
+    for package in ("vgkit", "vgcourse"):  # what runs is what postBuild installed
+        shutil.rmtree(clone / package)
+    started = ("bash", "binder/start", "python", "-c")
+    run(*started, "import os; assert os.environ['OMP_NUM_THREADS']")
+    explorers, peak = run(*started, script, JAX_ENABLE_COMPILATION_CACHE="false").split()
+    assert int(explorers) >= 1
+    server = 300  # MB, JupyterLab with its extensions; two kernels beside it, even of this chapter
+    assert server + 2 * float(peak) < 2048, peak

@@ -1,0 +1,190 @@
+"""Self-checks: what the questions demand of their authors."""
+
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from questions import CURVES, X, three
+
+from vgcourse import selfcheck
+from vgcourse.selfcheck import picture
+
+VOID = {"input"}
+
+
+class Outline(HTMLParser):
+    """Fails where an element is not closed in order; notes every element with its attributes."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.seen = [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.seen.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def all(self, wanted):
+        return [attributes for tag, attributes in self.seen if tag == wanted]
+
+
+def test_the_html_is_whole_and_escaped():
+    html = selfcheck.show("demo", three()).html()
+    outline = Outline(html)
+    assert (
+        len(outline.all("form")) == len(outline.all("fieldset")) == len(outline.all("legend")) == 3
+    )
+    assert len(outline.all("svg")) == 1 and len(outline.all("polyline")) == 2
+    assert len(outline.all("input")) == 2 + 1 + 2
+    assert "Is <code>a &lt; b</code>?" in html and "Because <code>b &gt; a</code>." in html
+    assert "<Yes>" not in html and "Yes &amp; no" in html
+    assert not re.search(r"(?:src|href)=|https?:", html)  # nothing from elsewhere
+
+
+def test_nothing_visible_gives_the_answer_away():
+    outline = Outline(selfcheck.show("demo", three()).html())
+    assert not [a for a in outline.all("input") if "checked" in a or "data-right" in a]
+    assert not [a for a in outline.all("details") if "open" in a]
+    first, second = (selfcheck.choice("Q", {"a": "f", "b": "g"}, right=r) for r in "ab")
+    visible = [
+        re.sub('<details>.*?</details>|data-key="\\w+"', "", selfcheck.show("p", [q]).html())
+        for q in (first, second)
+    ]
+    assert visible[0] == visible[1]
+    label = outline.all("svg")[0]["aria-label"]
+    assert label == (
+        "y against x, 2 curves. Curve A: 1 at 1, 2 at 2, 3 at 3. "
+        "Curve B: 0.1 at 1, 0.01 at 2, 0.001 at 3."
+    )
+
+
+def test_without_a_script_every_answer_has_its_feedback_in_a_fold():
+    html = selfcheck.show("demo", three()).html()
+    folds = re.findall("<details>.*?</details>", html)
+    assert [fold.count("<li") for fold in folds] == [2, 3, 2]
+    assert all(fold.count("<li data-right>") == 1 for fold in folds)
+    assert "✓ 2e-05" in folds[1] and "✓ Curve B" in folds[2] and "It grows." in folds[2]
+    assert html.count('<button type="submit" disabled hidden>') == 3
+
+
+def test_the_curves_stand_where_their_numbers_are():
+    svg = selfcheck.curve("Q", X, CURVES, {"A": "f", "B": "g"}, "A", "x", "y", log=True).picture
+    points = [
+        np.array([pair.split(",") for pair in text.split()], float)
+        for text in re.findall('points="(.*?)"', svg)
+    ]
+    for line, values in zip(points, CURVES.values(), strict=True):
+        assert np.all(np.diff(line[:, 0]) > 0)
+        assert line[0, 0] == picture.LEFT and line[-1, 0] == picture.RIGHT
+        assert (np.sign(np.diff(line[:, 1])) == -np.sign(np.diff(values))).all()
+    # On the logarithmic axis a decade is the same everywhere: B loses one at every step.
+    decade = np.diff(points[1][:, 1])
+    assert decade[0] == pytest.approx(decade[1], abs=0.11)  # drawn to a tenth of a pixel
+    assert points[0][0, 1] - points[1][2, 1] == pytest.approx(-3 * decade[0], abs=0.31)
+    centres = np.array(re.findall(r'circle cx="([\d.]+)" cy="([\d.]+)"', svg), float)
+    assert np.hypot(*(centres[0] - centres[1])) > 18  # the letters do not overlap
+
+
+def test_letters_of_curves_that_lie_together_do_not_overlap():
+    curves = {"A": X, "B": X + 1e-3, "C": X - 1e-3, "D": X}
+    svg = selfcheck.curve("Q", X, curves, dict.fromkeys(curves, "f"), "A", "x", "y").picture
+    centres = np.array(re.findall(r'circle cx="([\d.]+)" cy="([\d.]+)"', svg), float)
+    apart = np.hypot(*(centres[:, None] - centres[None]).T) + 100 * np.eye(4)
+    assert apart.min() > 18  # two radii
+
+
+def test_a_changed_question_has_another_key():
+    def key(page="p", **changed):
+        given = {"text": "Q", "feedback": {"a": "f", "b": "g"}, "right": "a", **changed}
+        return re.search(
+            'data-key="(.*?)"', selfcheck.show(page, [selfcheck.choice(**given)]).html()
+        )[1]
+
+    keys = [
+        key(),
+        key("q"),
+        key(text="R"),
+        key(right="b"),
+        key(feedback={"b": "g", "a": "f"}),
+        key(feedback={"a": "f", "b": "g", "c": "h"}),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert key(feedback={"a": "better said", "b": "g"}) == keys[0]
+    numbers = [
+        re.search(
+            'data-key="(.*?)"',
+            selfcheck.show("p", [selfcheck.number("Q", v, "r", "s", "l")]).html(),
+        )[1]
+        for v in (0.5, 0.5 + 1e-12, 0.6)
+    ]
+    assert numbers[0] == numbers[1] != numbers[2]
+
+
+def test_the_span_of_a_number():
+    span = selfcheck.number("Q", -2, "r", "s", "l", tolerance=0.1).span
+    assert span == pytest.approx((-2.2, -2, -1.8))
+    assert selfcheck.number("Q", np.float32(0), "r", "s", "l", absolute=1e-3).span == (
+        -1e-3,
+        0,
+        1e-3,
+    )
+
+
+def wrong(**changed):
+    return {"text": "Q", "feedback": {"a": "f", "b": "g"}, "right": "a", **changed}
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: selfcheck.choice(**wrong(right="c")), "right must be one of a, b; got 'c'"),
+        (lambda: selfcheck.choice(**wrong(feedback={"a": "f"})), "at least two answers; got 1"),
+        (lambda: selfcheck.choice(**wrong(feedback={"a": "f", "b": " "})), "got ' ' on 'b'"),
+        (lambda: selfcheck.choice(**wrong(text="")), "text must hold the question"),
+        (lambda: selfcheck.number("Q", math.nan, "r", "s", "l"), "value must be finite"),
+        (lambda: selfcheck.number("Q", 1, "r", "s", "l", tolerance=0.0), "tolerance must be"),
+        (lambda: selfcheck.number("Q", 1, "r", "s", "l", absolute=-1.0), "absolute must be p"),
+        (lambda: selfcheck.number("Q", 1, "r", "s", "l", absolute=0.0), "absolute must be p"),
+        (lambda: selfcheck.number("Q", 0, "r", "s", "l"), "absolute must be given"),
+        (lambda: selfcheck.number("Q", 1, "r", "", "l"), "got '' on 'small'"),
+        (lambda: selfcheck.show("p", []), "at least one question"),
+        (lambda: selfcheck.show("p", [three()[0]] * 2), "twice"),
+        (lambda: plot(feedback={"A": "f", "C": "g"}), "on the curves A, B; got A, C"),
+        (lambda: plot(right="D"), "right must be one of Curve A, Curve B"),
+        (lambda: plot(x=X[::-1]), "ascending"),
+        (lambda: plot(curves={"A": X, "B": X - 1}, log=True), "curve B must be positive"),
+        (lambda: plot(curves={"A": X, "B": X * math.inf}), "curve B must be finite"),
+        (lambda: plot(curves=dict.fromkeys("ABCDE", X), feedback=dict.fromkeys("ABCDE", "f")),
+         "at most four; got 5"),
+    ],
+)  # fmt: skip
+def test_bad_questions_are_refused(make, named):
+    with pytest.raises(ValueError, match=re.escape(named)):
+        make()
+
+
+def plot(**changed):
+    given = {"x": X, "curves": CURVES, "feedback": {"A": "f", "B": "g"}, "right": "A"}
+    return selfcheck.curve("Q", **{**given, **changed}, xlabel="x", ylabel="y")
+
+
+def test_a_curve_of_another_length_is_refused(unchecked):
+    with pytest.raises(ValueError, match=r"curve B must have shape \(3\); got \(2,\)"):
+        plot(curves={"A": X, "B": X[:2]})
+
+
+def test_a_notebook_without_html_lists_the_questions():
+    shown = selfcheck.show("demo", three())._repr_mimebundle_()
+    assert shown["text/plain"] == "1. Is `a < b`?\n2. How much?\n3. Which one?"
+    assert set(shown) == {"text/plain", "text/html"}

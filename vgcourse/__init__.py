@@ -1,0 +1,1 @@
+"""What only this course needs: its claims, questions, experiments and their results."""

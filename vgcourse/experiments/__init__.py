@@ -1,0 +1,1 @@
+"""Runs too long for a page; each writes its results to `vgcourse/_data`."""

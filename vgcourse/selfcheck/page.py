@@ -1,0 +1,123 @@
+"""Questions as a part of a page: plain HTML, with a script that gives feedback and keeps score."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from typing import Any, NamedTuple
+
+from vgcourse.selfcheck.questions import Question
+
+
+class Quiz(NamedTuple):
+    """The questions of a page; a notebook and the book show it as a form for each.
+
+    Attributes:
+        page: The page's label; answers are kept under it in the reader's browser.
+        questions: In the order shown.
+    """
+
+    page: str
+    questions: tuple[Question, ...]
+
+    def html(self) -> str:
+        """The forms, their style and their script, which works wherever the HTML stands.
+
+        Without the script every question has its answers in a fold.
+        """
+        folder = resources.files("vgcourse").joinpath("selfcheck")
+        style, script = (
+            folder.joinpath(f"quiz.{kind}").read_text("utf-8") for kind in ("css", "js")
+        )
+        forms = "".join(_form(self.page, i, q) for i, q in enumerate(self.questions, start=1))
+        return (
+            f'<style>{style}</style><div class="vg-quiz">{forms}'
+            '<div class="vg-score" hidden><p></p>'
+            '<button type="button">Forget my answers</button></div></div>'
+            f'<script>(() => {{"use strict";\n{script}}})();</script>'
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        del include, exclude
+        lines = [f"{i}. {question.text}" for i, question in enumerate(self.questions, start=1)]
+        return {"text/plain": "\n".join(lines), "text/html": self.html()}
+
+
+def show(page: str, questions: Sequence[Question]) -> Quiz:
+    """Put questions on a page, once.
+
+    Args:
+        page: The page's label.
+        questions: In the order shown.
+
+    Raises:
+        ValueError: If there is no question, or one twice.
+    """
+    texts = [question.text for question in questions]
+    if not texts:
+        raise ValueError("questions must hold at least one question; got none")
+    for text in texts:
+        if texts.count(text) > 1:
+            raise ValueError(f"questions must differ; got {text!r} twice")
+    return Quiz(page, tuple(questions))
+
+
+def _form(page: str, position: int, question: Question) -> str:
+    field = _choices(question) if question.span is None else _field(question)
+    span = question.span and f' data-low="{question.span.low!r}" data-high="{question.span.high!r}"'
+    return (
+        f'<form data-key="{_key(page, question)}"{span or ""} autocomplete="off" novalidate>'
+        f"<fieldset><legend>{position}. {_inline(question.text)}</legend>"
+        f"{question.picture}{field}</fieldset>"
+        # Disabled, it keeps the Enter key from sending the form where there is no script.
+        '<button type="submit" disabled hidden>Check</button>'
+        '<p role="status"></p>'
+        f"<details><summary>Answer</summary>{_answers(question)}</details></form>"
+    )
+
+
+def _choices(question: Question) -> str:
+    return "".join(
+        f'<label><input type="radio" name="answer" value="{i}"> '
+        f"<span>{_inline(answer)}</span></label>"
+        for i, answer in enumerate(question.feedback)
+    )
+
+
+def _field(question: Question) -> str:
+    # The decimal keypads of telephones have no minus and no e.
+    mode = "decimal" if question.span.value >= 1e-3 else "text"
+    return (
+        f'<label>Your answer <input type="text" name="answer" inputmode="{mode}" size="9"> '
+        f"<span>{_inline(question.unit)}</span></label>"
+    )
+
+
+def _answers(question: Question) -> str:
+    """Every answer with its feedback; the script takes what it says from here."""
+    names = {answer: answer for answer in question.feedback}
+    if question.span:
+        exact = f"{question.span.value:.4g} {question.unit}".strip()
+        names = {"right": exact, "small": "Smaller", "large": "Larger"}
+    items = "".join(
+        f"<li{' data-right' * (answer == question.right)}>"
+        f"<strong>{'✓' if answer == question.right else '✗'} {_inline(names[answer])}</strong> "
+        f"<span>{_inline(said)}</span></li>"
+        for answer, said in question.feedback.items()
+    )
+    return f"<ul>{items}</ul>"
+
+
+def _inline(text: str) -> str:
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
+def _key(page: str, question: Question) -> str:
+    """What an answer is kept under: a question that has changed gets another.
+
+    Of a number two digits count: the last ones differ from machine to machine.
+    """
+    value = question.span and f"{question.span.value:.1e}"
+    parts = [page, question.text, *question.feedback, question.right, str(value)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

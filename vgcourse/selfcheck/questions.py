@@ -1,0 +1,148 @@
+"""What a question is made of, and the three kinds of questions."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, SupportsFloat
+
+import numpy as np
+from jaxtyping import Array, Real
+
+from vgcourse.selfcheck import picture
+from vgkit import _check
+
+
+class Span(NamedTuple):
+    """The numbers that count as right.
+
+    Attributes:
+        low: Least of them.
+        value: The exact one.
+        high: Largest of them.
+    """
+
+    low: float
+    value: float
+    high: float
+
+
+class Question(NamedTuple):
+    """A question with feedback on every answer; `choice`, `number` and `curve` make one.
+
+    Attributes:
+        text: The question. Words between backticks are set as code, here and in all texts.
+        feedback: A sentence or two by answer: why it is right, or why not. The answers to a number
+            are "right", "small" and "large".
+        right: The right one among the answers.
+        span: For a number, which ones are right; None for a choice.
+        unit: What stands behind the number.
+        picture: HTML of the figure that the question is about, or nothing.
+    """
+
+    text: str
+    feedback: dict[str, str]
+    right: str
+    span: Span | None = None
+    unit: str = ""
+    picture: str = ""
+
+
+def choice(text: str, feedback: Mapping[str, str], right: str) -> Question:
+    """One answer of several, shown in the order given.
+
+    Args:
+        text: The question.
+        feedback: Why an answer is right or wrong, by the answer.
+        right: The right answer.
+
+    Raises:
+        ValueError: If there are fewer than two answers, one lacks its feedback, or none is right.
+    """
+    _complete(text, feedback)
+    _check.choice("right", right, feedback)
+    return Question(text, dict(feedback), right)
+
+
+def number(
+    text: str,
+    value: SupportsFloat,
+    right: str,
+    small: str,
+    large: str,
+    tolerance: float = 0.05,
+    absolute: float | None = None,
+    unit: str = "",
+) -> Question:
+    """A number that the reader types, right within `tolerance * |value|`, or within `absolute`.
+
+    Args:
+        text: The question.
+        value: The right answer, computed on the page.
+        right: Feedback on the right answer.
+        small: Feedback on a number below the tolerance.
+        large: Feedback on a number above it.
+        tolerance: As a share of the value.
+        absolute: In the value's unit; replaces `tolerance`.
+        unit: What stands behind the field, such as "%".
+
+    Raises:
+        ValueError: If a feedback is missing, the value is not finite, or the tolerance is not
+            positive, as a relative one about 0 is not.
+    """
+    value = float(value)
+    _check.finite("value", [value])
+    _check.positive("tolerance", tolerance)
+    if absolute is None and not value:
+        raise ValueError("absolute must be given where value is 0; got None")
+    within = abs(value) * tolerance if absolute is None else absolute
+    _check.positive("absolute", within)
+    feedback = {"right": right, "small": small, "large": large}
+    _complete(text, feedback)
+    return Question(text, feedback, "right", Span(value - within, value, value + within), unit)
+
+
+def curve(
+    text: str,
+    x: Real[Array | np.ndarray, " points"],
+    curves: Mapping[str, Real[Array | np.ndarray, " points"]],
+    feedback: Mapping[str, str],
+    right: str,
+    xlabel: str,
+    ylabel: str,
+    log: bool = False,
+) -> Question:
+    """Which curve is it? A figure, and its curves to choose from.
+
+    Args:
+        text: The question.
+        x: Positions that all curves share, ascending.
+        curves: Values by the curves' names, "A", "B" and so on: at most four.
+        feedback: Why a curve is the right one or not, by its name.
+        right: The right curve's name.
+        xlabel: What x is, with its unit.
+        ylabel: What the curves show, with its unit.
+        log: Whether the vertical axis is logarithmic.
+
+    Raises:
+        ValueError: As `choice`; if curves and feedback differ in their names, there are more than
+            four curves, a value is not finite, or one on a logarithmic axis is not positive.
+    """
+    if list(curves) != list(feedback):
+        raise ValueError(
+            f"feedback must be on the curves {', '.join(curves)}; got {', '.join(feedback)}"
+        )
+    question = choice(
+        text, {f"Curve {name}": said for name, said in feedback.items()}, f"Curve {right}"
+    )
+    drawn = picture.draw(x, curves, xlabel, ylabel, log)
+    return question._replace(picture=drawn)
+
+
+def _complete(text: str, feedback: Mapping[str, str]) -> None:
+    if not text.strip():
+        raise ValueError("text must hold the question; got none")
+    if len(feedback) < 2:
+        raise ValueError(f"feedback must be on at least two answers; got {len(feedback)}")
+    for answer, said in feedback.items():
+        if not (answer.strip() and said.strip()):
+            raise ValueError(
+                f"feedback must say something on every answer; got {said!r} on {answer!r}"
+            )
