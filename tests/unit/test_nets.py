@@ -1,9 +1,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from vgkit import activations, nets
+from vgkit import activations, grads, nets
 
 KEY = jax.random.key(0)
 
@@ -18,142 +19,220 @@ VARIANCE = {
 }
 
 
+def weights(init, widths=(300, 500), **options):
+    return nets.mlp(KEY, widths, "identity", init=init, **options).readout.w
+
+
 @pytest.mark.parametrize("name", VARIANCE)
 def test_initialiser_has_the_published_variance(name):
-    (layer,) = nets.mlp(KEY, (300, 500), name)
-    assert layer.w.shape == (500, 300)
-    assert not layer.b.any()
+    w = weights(name)
+    assert w.shape == (500, 300)
     # The relative error of a variance from 150,000 weights is below sqrt(2/150000) = 0.0037.
-    assert float(layer.w.var()) == pytest.approx(VARIANCE[name], rel=4 * 0.0037)
-    assert abs(float(layer.w.mean())) < 4 * np.sqrt(VARIANCE[name] / 150_000)
+    assert float(w.var()) == pytest.approx(VARIANCE[name], rel=4 * 0.0037)
+    assert abs(float(w.mean())) < 4 * np.sqrt(VARIANCE[name] / 150_000)
     if name.endswith("uniform"):
-        assert float(jnp.abs(layer.w).max()) <= np.sqrt(3 * VARIANCE[name])
+        assert float(jnp.abs(w).max()) <= np.sqrt(3 * VARIANCE[name])
 
 
-def test_orthogonal_and_normal():
-    (layer,) = nets.mlp(KEY, (40, 40), "orthogonal")
-    np.testing.assert_allclose(layer.w @ layer.w.T, np.eye(40), atol=1e-12)
-    (layer,) = nets.mlp(KEY, (300, 500), "normal", std=0.01)
-    assert float(layer.w.std()) == pytest.approx(0.01, rel=4 / np.sqrt(2 * 150_000))
+def test_orthogonal_normal_and_an_initialiser_of_ones_own():
+    w = weights("orthogonal", (40, 40))
+    np.testing.assert_allclose(w @ w.T, np.eye(40), atol=1e-12)
+    w = weights("normal", std=0.01)
+    assert float(w.std()) == pytest.approx(0.01, rel=4 / np.sqrt(2 * 150_000))
+
+    def ones(key, shape, dtype):
+        return jnp.ones(shape, dtype)
+
+    net = nets.mlp(KEY, (3, 2), "relu", init=ones)
+    assert net.init == "ones" and (net.readout.w == 1).all() and not net.readout.b.any()
 
 
 def test_layers_are_drawn_independently_and_repeat_with_the_key():
-    net = nets.mlp(KEY, (8, 8, 8, 3))
-    assert [layer.w.shape for layer in net] == [(8, 8), (8, 8), (3, 8)]
-    assert not np.allclose(net[0].w, net[1].w)
-    np.testing.assert_array_equal(net[1].w, nets.mlp(KEY, (8, 8, 8, 3))[1].w)
+    net = nets.mlp(KEY, (8, 8, 8, 3), "tanh")
+    assert [layer.w.shape for layer in (*net.layers, net.readout)] == [(8, 8), (8, 8), (3, 8)]
+    assert not np.allclose(net.layers[0].w, net.layers[1].w)
+    again = nets.mlp(KEY, (8, 8, 8, 3), "tanh")
+    np.testing.assert_array_equal(net.layers[1].w, again.layers[1].w)
 
 
-def test_forward_by_hand():
-    net = nets.from_arrays([[[1.0, 2.0], [3.0, 4.0]], [[1.0, -1.0]]], [[0.5, 0.0], [2.0]])
+def test_output_by_hand():
+    arrays = [[[1.0, 2.0], [3.0, 4.0]], [[1.0, -1.0]]], [[0.5, 0.0], [2.0]]
+    x = jnp.array([1.0, -1.0])
     # z = (1*1 + 2*(-1) + 0.5, 3 - 4) = (-0.5, -1); output = tanh(-0.5) - tanh(-1) + 2
     expected = np.tanh(-0.5) - np.tanh(-1.0) + 2
-    np.testing.assert_allclose(nets.forward(net, jnp.array([1.0, -1.0])), [expected], rtol=1e-14)
+    for phi in ("tanh", jnp.tanh, lambda z: 2 * jax.nn.sigmoid(2 * z) - 1):
+        np.testing.assert_allclose(nets.from_arrays(*arrays, phi)(x), [expected], rtol=1e-14)
     # With a skip the hidden layer's input (1, -1) is added: 2 more in the difference.
-    output = nets.forward(net, jnp.array([1.0, -1.0]), skip=True)
-    np.testing.assert_allclose(output, [expected + 2], rtol=1e-14)
+    net = nets.from_arrays(*arrays, "tanh", skip=True)
+    np.testing.assert_allclose(net(x), [expected + 2], rtol=1e-14)
 
 
 @pytest.mark.parametrize("skip", [False, True])
 def test_pre_activations_agree_with_a_numpy_forward_pass(skip):
     random = np.random.default_rng(3)
-    weights = [random.normal(size=shape) for shape in [(4, 3), (4, 4), (2, 4)]]
-    biases = [random.normal(size=size) for size in (4, 4, 2)]
-    probes = [random.normal(size=size) for size in (4, 4, 2)]
+    ws = [random.normal(size=shape) for shape in [(4, 3), (4, 4), (2, 4)]]
+    bs = [random.normal(size=size) for size in (4, 4, 2)]
     x = random.normal(size=3)
-    net = nets.from_arrays(weights, biases)
-    found = nets.pre_activations(
-        net, jnp.asarray(x), "relu", skip=skip, probes=[jnp.asarray(p) for p in probes]
-    )
-    z1 = weights[0] @ x + biases[0] + probes[0]
+    net = nets.from_arrays(ws, bs, "relu", skip=skip)
+    z1 = ws[0] @ x + bs[0]
     h1 = np.maximum(z1, 0)  # no skip: 3 units in, 4 out
-    z2 = weights[1] @ h1 + biases[1] + probes[1]
+    z2 = ws[1] @ h1 + bs[1]
     h2 = np.maximum(z2, 0) + (h1 if skip else 0)
-    z3 = weights[2] @ h2 + biases[2] + probes[2]
-    for ours, expected in zip(found, [z1, z2, z3], strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=1e-13)
+    z3 = ws[2] @ h2 + bs[2]
+    ours = nets.pre_activations(net, jnp.asarray(x))
+    for z, expected in zip(ours, [z1, z2, z3], strict=True):
+        np.testing.assert_allclose(z, expected, rtol=1e-13)
+    hidden, output = nets.intermediates(net, jnp.asarray(x))
+    np.testing.assert_allclose(output, z3, rtol=1e-13)
+    for layer, z, h in zip(hidden, (z1, z2), (h1, h2), strict=True):
+        for part, expected in zip(layer[:4], (z, z, h, h), strict=True):
+            np.testing.assert_allclose(part, expected, rtol=1e-13)
 
 
 def test_without_skip_nothing_of_the_input_is_added():
-    net = [nets.Layer(jnp.full((1, 1), 1e200), jnp.zeros(1))] * 3  # 0 times infinity is no number
-    np.testing.assert_array_equal(nets.forward(net, jnp.full(1, 1e200), "relu"), [np.inf])
+    ones = [[[1e200]]] * 3  # 0 times infinity is no number
+    net = nets.from_arrays(ones, None, "relu")
+    np.testing.assert_array_equal(net(jnp.full(1, 1e200)), [np.inf])
 
 
 def test_skip_is_left_out_where_shapes_differ():
-    net = nets.mlp(KEY, (3, 5, 2))
+    net = nets.mlp(KEY, (3, 5, 2), "tanh")
     x = jnp.ones(3)
-    np.testing.assert_array_equal(nets.forward(net, x, skip=True), nets.forward(net, x))
+    np.testing.assert_array_equal(net.replace(skip=True)(x), net(x))
 
 
-def test_probes_shift_the_pre_activations():
-    net = nets.mlp(KEY, (3, 4, 2))
-    probes = [jnp.arange(4.0), jnp.ones(2)]
-    shifted = [layer._replace(b=layer.b + p) for layer, p in zip(net, probes, strict=True)]
-    x = jnp.array([0.3, -1.0, 2.0])
-    np.testing.assert_allclose(
-        nets.forward(net, x, probes=probes), nets.forward(shifted, x), rtol=1e-14
+def test_one_compiled_program_serves_every_choice_of_a_stacked_net():
+    stacked = nets.stack(nets.mlp(KEY, (5,) * 7 + (2,), "tanh", init="orthogonal", norm="layer"))
+    x = jnp.linspace(-1, 1, 10).reshape(2, 5)
+    names, traced = ("gelu", "relu"), []
+
+    @jax.jit
+    def outputs(depth, activation, skip, branch, order, norm):
+        traced.append(1)
+        phi = activations.by_index(activation, names)
+        chosen = {"skip": skip, "branch": branch, "order": order, "norm": norm}
+        net = stacked.replace(depth=depth, activation=phi, **chosen)
+        return nets.forward(net, x), jax.grad(lambda net: nets.forward(net, x).sum())(net)
+
+    orders, norms = list(nets.ORDERS), list(nets.NORMALISATIONS)
+    for depth, name, skip, branch, order, norm in [
+        (1, "gelu", False, 1.0, "standard", "none"),
+        (3, "relu", True, 0.5, "pre_activation", "batch"),
+        (6, "gelu", True, 0.7, "post_activation", "layer"),
+    ]:
+        chosen = {"skip": skip, "branch": branch, "order": order, "norm": norm}
+        net = nets.unstack(stacked.replace(depth=depth, activation=name, **chosen))
+        assert net.depth == depth and not net.stacked
+        found, gradient = outputs(
+            depth, names.index(name), skip, branch, orders.index(order), norms.index(norm)
+        )
+        np.testing.assert_allclose(found, nets.forward(net, x), rtol=1e-12)
+        expected = jax.grad(lambda net: nets.forward(net, x).sum())(net)
+        np.testing.assert_allclose(
+            gradient.layers.w[depth - 1], expected.layers[-1].w, rtol=1e-10, atol=1e-14
+        )
+        assert not gradient.layers.w[depth:].any()
+    assert len(traced) == 1
+
+
+def test_a_net_is_a_pytree_of_its_parameters():
+    net = nets.mlp(KEY, (4, 4, 3), "prelu", norm="layer", skip=True, gate=0.0)
+    kinds = {leaf.dtype for leaf in jax.tree.leaves(net)}
+    assert kinds == {jnp.dtype("float64")}
+    names = [jax.tree_util.keystr(p, simple=True, separator="/")
+             for p, _ in jax.tree.leaves_with_path(net)]  # fmt: skip
+    assert names == ["layers/0/w", "layers/0/b", "layers/0/norm/scale", "layers/0/norm/shift",
+                     "layers/0/gate", "layers/0/alpha", "readout/w", "readout/b"]  # fmt: skip
+    gradient = jax.grad(lambda net: net(jnp.ones(4))[0])(net)
+    updates, _ = (adam := optax.adam(0.1)).update(gradient, adam.init(net), net)
+    moved = optax.apply_updates(net, updates)
+    assert moved.activation == "prelu" and not np.allclose(moved.readout.b, net.readout.b)
+    other = nets.mlp(jax.random.key(1), (4, 4, 3), "prelu", init="he_normal", norm="layer",
+                     skip=True, gate=0.0)  # fmt: skip
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), net, other)  # the label is not compared
+    outputs = jax.vmap(lambda net: net(jnp.ones(4)))(both)
+    np.testing.assert_allclose(outputs[1], other(jnp.ones(4)), rtol=1e-12)
+    with pytest.raises(ValueError, match="[Mm]ismatch"):
+        jax.tree.map(jnp.add, net, net.replace(order="pre_activation"))
+
+
+def test_printed_a_net_says_what_it_is():
+    net = nets.mlp(KEY, (64, 32, 32, 10), "relu", init="he_normal", skip=True, norm="batch")
+    assert repr(net) == (
+        "Net(relu, he_normal, skip, batch norm): 2 hidden layers, 3,594 parameters\n"
+        "  layer 1         64 → 32\n"
+        "  layer 2         32 → 32\n"
+        "  output          32 → 10"
     )
-
-
-@pytest.mark.parametrize("skip", [False, True])
-@pytest.mark.parametrize("depth", [1, 3, 6])
-def test_stack_computes_what_the_list_of_layers_computes(depth, skip):
-    stacked = nets.stack(nets.mlp(KEY, (5,) * 7 + (2,), "orthogonal"))
-    x = jnp.linspace(-1, 1, 5)
-    phi = activations.function("gelu")
-    h, _ = nets.stack_trace(stacked, x, phi, depth, skip=skip)
-    net = nets.unstack(stacked, depth)
-    assert len(net) == depth + 1
-    expected = nets.forward(net, x, "gelu", skip=skip)
-    np.testing.assert_allclose(stacked.output.w @ h + stacked.output.b, expected, rtol=1e-13)
+    stacked = nets.mlp(KEY, (8,) * 31 + (2,), jnp.tanh, stacked=True)
+    assert repr(stacked).splitlines()[1:] == ["  layers 1 to 30  8 → 8", "  output          8 → 2"]
+    assert repr(stacked).startswith("Net(tanh, glorot_normal): 30 hidden layers, 2,178 ")
+    repr(stacked.replace(layers="freeze", readout="train"))
 
 
 BAD = {
-    "depth 0": (lambda: nets.mlp(KEY, (4,)), "widths must name the input and the output"),
-    "width 0": (lambda: nets.mlp(KEY, (4, 0, 2)), "each of widths .* at least 1; got 0"),
-    "width 2.5": (lambda: nets.mlp(KEY, (4, 2.5, 2)), "each of widths .* whole number"),
-    "unknown init": (lambda: nets.mlp(KEY, (4, 2), "xavier"), "one of lecun_normal.*'xavier'"),
-    "no std": (lambda: nets.mlp(KEY, (4, 2), "normal"), "std must be a number.*got None"),
-    "negative std": (lambda: nets.mlp(KEY, (4, 2), "normal", std=-1.0), "std must be.*got -1.0"),
-    "std nan": (lambda: nets.mlp(KEY, (4, 2), "normal", std=float("nan")), "std must be.*nan"),
-    "std for he": (lambda: nets.mlp(KEY, (4, 2), "he_normal", std=1.0), "std must be left out"),
-    "no arrays": (lambda: nets.from_arrays([]), "weights must hold at least one matrix"),
-    "not a matrix": (lambda: nets.from_arrays([[1.0, 2.0]]), "weights of layer 1 must have shape"),
+    "depth 0": (lambda: nets.mlp(KEY, (4,), "relu"), "widths must name the input and the output"),
+    "width 0": (lambda: mlp((4, 0, 2)), "each of widths .* at least 1; got 0"),
+    "width 2.5": (lambda: mlp((4, 2.5, 2)), "each of widths .* whole number"),
+    "unknown init": (lambda: mlp(init="xavier"), "init must be one of lecun_normal.*'xavier'"),
+    "no std": (lambda: mlp(init="normal"), "std must be a number.*got None"),
+    "negative std": (lambda: mlp(init="normal", std=-1.0), "std must be.*got -1.0"),
+    "std nan": (lambda: mlp(init="normal", std=float("nan")), "std must be.*nan"),
+    "std for he": (lambda: mlp(init="he_normal", std=1.0), "std must be left out"),
+    "unknown activation": (lambda: mlp(activation="swish"), "activation must be .*'swish'"),
+    "no activation": (lambda: mlp(activation=None), "activation must be .*None"),
+    "unknown order": (lambda: mlp(order="after"), "order must be one of standard.*'after'"),
+    "unknown norm": (lambda: mlp(norm="group"), "norm must be one of none, batch.*'group'"),
+    "branch alone": (lambda: mlp(branch=0.5), "branch must be 1 without skip.*got 0.5"),
+    "gate alone": (lambda: mlp(gate=0.0), "skip must be True for a net with gates"),
+    "gate nan": (lambda: mlp(gate=float("nan"), skip=True), "gate must be finite"),
+    "unequal stack": (
+        lambda: mlp((4, 3, 2), stacked=True),
+        r"widths must be equal up to the output's .* got \(4, 3, 2\)",
+    ),
+    "norm too late": (lambda: mlp().replace(norm="layer"), "norm must be 'none' for layers"),
+    "slopes left": (
+        lambda: mlp(activation="prelu").replace(activation="relu"),
+        "activation must be 'prelu' for a net with learnt slopes; got 'relu'",
+    ),
+    "unknown part": (lambda: mlp().replace(depths=3), "a change must be one of layers.*'depths'"),
+    "no arrays": (lambda: arrays([]), "weights must hold at least one matrix"),
+    "not a matrix": (lambda: arrays([[1.0, 2.0]]), "weights of layer 1 must have shape"),
     "misfit": (
-        lambda: nets.from_arrays([np.ones((3, 2)), np.ones((1, 4))]),
+        lambda: arrays([np.ones((3, 2)), np.ones((1, 4))]),
         r"weights of layer 2 must have shape \(at least 1, 3\); got \(1, 4\)",
     ),
     "bias misfit": (
-        lambda: nets.from_arrays([np.ones((3, 2))], [np.ones(2)]),
+        lambda: arrays([np.ones((3, 2))], [np.ones(2)]),
         r"bias of layer 1 must have shape \(3\); got \(2,\)",
     ),
-    "bias count": (lambda: nets.from_arrays([np.ones((3, 2))], []), "biases must hold 1 vectors"),
-    "nan weight": (
-        lambda: nets.from_arrays([np.array([[np.nan, 1.0]])]),
-        "weights must be finite; got 1",
+    "bias count": (lambda: arrays([np.ones((3, 2))], []), "biases must hold 1 vectors"),
+    "nan weight": (lambda: arrays([np.array([[np.nan, 1.0]])]), "weights must be finite; got 1"),
+    "x misfit": (lambda: mlp()(jnp.ones(3)), r"x must have shape \(4\); got \(3,\)"),
+    "batch norm of one": (lambda: mlp(norm="batch")(jnp.ones(4)), "x must come in a batch"),
+    "batch of one": (
+        lambda: nets.forward(mlp(norm="batch"), jnp.ones((1, 4))),
+        "x must hold at least 2 examples .* got 1",
     ),
-    "unknown activation": (
-        lambda: nets.forward(nets.mlp(KEY, (2, 1)), jnp.ones(2), "swish"),
-        "activation must be one of identity.*'swish'",
-    ),
-    "x misfit": (
-        lambda: nets.forward(nets.mlp(KEY, (2, 1)), jnp.ones(3)),
-        r"x must have shape \(2\); got \(3,\)",
-    ),
-    "nothing to stack": (lambda: nets.stack(nets.mlp(KEY, (2, 1))), "at least one hidden layer"),
+    "nothing to stack": (lambda: nets.stack(mlp((2, 1))), "at least one hidden layer"),
     "not square": (
-        lambda: nets.stack(nets.mlp(KEY, (2, 3, 1))),
+        lambda: nets.stack(mlp((2, 3, 1))),
         r"weights of layer 1 must have shape \(3, 3\); got \(3, 2\)",
     ),
-    "too deep": (
-        lambda: nets.unstack(nets.stack(nets.mlp(KEY, (2, 2, 1))), 2),
-        "depth must be at most 1, the layers stacked; got 2",
-    ),
-    "too shallow": (
-        lambda: nets.unstack(nets.stack(nets.mlp(KEY, (2, 2, 1))), 0),
-        "depth must be a whole number of at least 1; got 0",
-    ),
+    "too deep": (lambda: nets.stack(mlp()).replace(depth=2), "depth must be at most 1.*got 2"),
+    "too shallow": (lambda: nets.stack(mlp()).replace(depth=0), "depth must .* at least 1; got 0"),
+    "depth of a list": (lambda: mlp().replace(depth=1), "depth must be left out .*got 1"),
+    "momentum": (lambda: nets.moving_average([], [], 0), "momentum must be a number above 0"),
+    "no spread": (lambda: nets.lsuv(mlp(), jnp.zeros((5, 4))), "x must make .* layer 1 vary"),
 }
+
+
+def mlp(widths=(4, 4, 2), activation="tanh", **form):
+    return nets.mlp(KEY, widths, activation, **form)
+
+
+def arrays(weights, biases=None):
+    return nets.from_arrays(weights, biases, "tanh")
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -164,11 +243,14 @@ def test_bad_input_is_refused(case, unchecked):
 
 
 @pytest.mark.parametrize("init", ["he_normal", "orthogonal"])
-def test_a_stack_drawn_in_one_piece_is_the_same_network(init):
-    key = jax.random.key(3)
-    found = nets.mlp_stack(key, 4, 6, 2, init)
-    expected = nets.stack(nets.mlp(key, (6, 6, 6, 6, 6, 2), init))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), found, expected)
-    for sizes in [(0, 6, 2), (4, 0, 2), (4, 6, 0)]:
-        with pytest.raises(ValueError, match="must be a whole number of at least 1; got 0"):
-            nets.mlp_stack(key, *sizes)
+def test_a_net_drawn_stacked_is_the_same_network(init):
+    stacked = nets.mlp(KEY, (6, 6, 6, 6, 6, 2), "relu", init=init, stacked=True)
+    listed = nets.mlp(KEY, (6, 6, 6, 6, 6, 2), "relu", init=init)
+    for one, other in [(stacked, nets.stack(listed)), (nets.unstack(stacked), listed)]:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), one, other)
+    x, y = jnp.linspace(-1, 1, 12).reshape(2, 6), jnp.array([0, 1])
+    of_both = [grads.signals(net, x, y) for net in (stacked, listed)]
+    for name in ("error_norms", "weight_norms", "bias_norms", "hidden_norms"):
+        np.testing.assert_allclose(*(getattr(s, name) for s in of_both), rtol=1e-12)
+    for one, other in zip(of_both[0].error_signals, of_both[1].error_signals, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-15)

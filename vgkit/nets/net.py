@@ -105,15 +105,13 @@ def check_net(net: Net) -> None:
     """Require a form whose choices the layers can carry out."""
     form, layers = net.form, (net.layers,) if net.stacked else net.layers
     form.check()
-    if form.depth is not None and not _check.traced(form.depth):
-        if not net.stacked:
-            raise ValueError(
-                "depth must be left out for a net that is not stacked; take layers[:n]"
-            )
-        if _check.whole("depth", form.depth, 1) > net.size:
-            raise ValueError(
-                f"depth must be at most {net.size}, the layers stacked; got {form.depth}"
-            )
+    if form.depth is not None and not net.stacked:
+        raise ValueError(f"depth must be left out for a net not stacked; got {form.depth!r}")
+    known = form.depth is not None and not _check.traced(form.depth)
+    if known and _check.whole("depth", form.depth, 1) > net.size:
+        raise ValueError(
+            f"depth must be at most {net.size}, the layers there are; got {form.depth}"
+        )
     if form.norm != "none" and any(layer.norm is None for layer in layers):
         raise ValueError(f"norm must be 'none' for layers drawn without one; got {form.norm!r}")
     if form.skip is False and any(layer.gate is not None for layer in layers):

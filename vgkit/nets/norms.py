@@ -43,7 +43,7 @@ class Statistics(NamedTuple):
 Normalised = tuple[Float[Array, "units ..."], Statistics | None]
 
 
-def _unchanged(norm: Norm, a: Array, statistics: Statistics | None) -> Normalised:
+def _unchanged(norm: Norm | None, a: Array, statistics: Statistics | None) -> Normalised:
     return a, None
 
 
