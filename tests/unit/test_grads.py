@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,11 @@ import scipy.special
 from vgkit import activations, grads, nets
 
 KEY = jax.random.key(1)
+
+
+def gelu_tanh_slope(z):
+    t = np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))
+    return (1 + t) / 2 + z / 2 * (1 - t**2) * np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * z**2)
 
 
 def slope(name, z):
@@ -23,6 +30,7 @@ def slope(name, z):
         "elu": np.where(z > 0, 1, np.exp(np.minimum(z, 0))),
         "selu": 1.0507009873554805
         * np.where(z > 0, 1, 1.6732632423543772 * np.exp(np.minimum(z, 0))),
+        "gelu_tanh": gelu_tanh_slope(z),
         "gelu": (1 + scipy.special.erf(z / np.sqrt(2))) / 2 + z * gauss,
         "silu": s * (1 + z * (1 - s)),
         "softplus": s,
@@ -34,8 +42,9 @@ def value(name, z):
 
 
 def backpropagation(net, x, y, loss, name, skip):
-    """Backpropagation written out in NumPy for one example: error signals and weight gradients."""
-    ws, bs = [np.asarray(layer.w) for layer in net], [np.asarray(layer.b) for layer in net]
+    """Backpropagation written out in NumPy for one example: dL/dz, dL/dW and dL/dh."""
+    layers = [*net.layers, net.readout]
+    ws, bs = [np.asarray(layer.w) for layer in layers], [np.asarray(layer.b) for layer in layers]
     hs, zs = [np.asarray(x)], []
     for w, b in zip(ws[:-1], bs[:-1], strict=True):
         zs.append(w @ hs[-1] + b)
@@ -47,14 +56,15 @@ def backpropagation(net, x, y, loss, name, skip):
         delta = delta / delta.sum() - np.eye(len(output))[y]
     else:
         delta = 2 * (output - y) / len(output)
-    deltas, by_weight = [delta], [np.outer(delta, hs[-1])]
+    deltas, by_weight, by_hidden = [delta], [np.outer(delta, hs[-1])], []
     by_h = ws[-1].T @ delta
     for w, z, h in zip(ws[-2::-1], zs[::-1], hs[-2::-1], strict=True):
+        by_hidden.insert(0, by_h)
         delta = slope(name, z) * by_h
         deltas.insert(0, delta)
         by_weight.insert(0, np.outer(delta, h))
         by_h = w.T @ delta + (by_h if skip and len(by_h) == len(h) else 0)
-    return deltas, by_weight
+    return deltas, by_weight, by_hidden
 
 
 def batch(loss, examples=7, fan_in=6, outputs=4):
@@ -64,56 +74,116 @@ def batch(loss, examples=7, fan_in=6, outputs=4):
     return x, jax.random.normal(jax.random.key(3), (examples, outputs))
 
 
-@pytest.mark.parametrize("skip", [False, True])
-@pytest.mark.parametrize("loss", grads.LOSSES)
-@pytest.mark.parametrize("name", activations.ACTIVATIONS)
-def test_gradients_agree_with_backpropagation_by_hand(name, loss, skip):
-    net = nets.mlp(KEY, (6, 9, 9, 5, 5, 4), "he_normal")
-    net = [layer._replace(b=layer.b + 0.1) for layer in net]
-    x, y = batch(loss)
-    signals = grads.error_signals(net, x, y, loss, name, skip=skip)
-    gradients = grads.weight_gradients(net, x, y, loss, name, skip=skip)
-    by_hand = [
-        backpropagation(net, x[i], np.asarray(y[i]), loss, name, skip) for i in range(len(x))
+def of_examples(net, x, y, loss, name, skip):
+    """What `backpropagation` gives for every example: for each layer, examples lead."""
+    each = [backpropagation(net, x[i], np.asarray(y[i]), loss, name, skip) for i in range(len(x))]
+    return [
+        [np.stack(layer) for layer in zip(*part, strict=True)] for part in zip(*each, strict=True)
     ]
-    for number, (signal, gradient) in enumerate(zip(signals, gradients, strict=True)):
-        deltas = np.stack([deltas[number] for deltas, _ in by_hand])
-        mean = np.mean([by_weight[number] for _, by_weight in by_hand], axis=0)
-        np.testing.assert_allclose(signal, deltas, rtol=1e-10, atol=1e-14)
-        np.testing.assert_allclose(gradient.w, mean, rtol=1e-10, atol=1e-14)
-        np.testing.assert_allclose(gradient.b, deltas.mean(0), rtol=1e-10, atol=1e-14)
+
+
+def check(signals, by_hand):
+    """Signals of a net against backpropagation by hand."""
+    close = partial(np.testing.assert_allclose, rtol=1e-10, atol=1e-14)
+    deltas, by_weight, by_hidden = by_hand
+    for ours, expected in zip(signals.error_signals, deltas, strict=True):
+        close(ours, expected)
+    for ours, expected in zip(signals.hidden_gradients, by_hidden, strict=True):
+        close(ours, expected)
+    for ours, expected in zip(signals.weight_gradients, by_weight, strict=True):
+        close(ours, expected.mean(axis=0))
+    for ours, expected in zip(signals.bias_gradients, deltas, strict=True):
+        close(ours, expected.mean(axis=0))
+
+
+@pytest.mark.parametrize("loss", grads.LOSSES)
+def test_all_gradients_agree_with_backpropagation_by_hand(loss):
+    """For every activation with and without skips, from one compiled program."""
+    net = nets.mlp(KEY, (6, 9, 9, 5, 5, 4), "tanh", init="he_normal")
+    net = jax.tree.map(lambda leaf: leaf + 0.1 * (leaf.ndim == 1), net)
+    x, y = batch(loss)
+
+    @jax.jit
+    def signals(activation, skip):
+        chosen = net.replace(activation=activations.by_index(activation), skip=skip)
+        return grads.signals(chosen, x, y, loss=loss)
+
+    for index, name in enumerate(activations.ACTIVATIONS):
+        for skip in (False, True):
+            check(signals(index, skip), of_examples(net, x, y, loss, name, skip))
+
+
+def test_norms_ratio_and_loss_are_those_of_the_arrays():
+    net, (x, y) = nets.mlp(KEY, (6, 9, 9, 4), "tanh"), batch("cross_entropy")
+    signals = grads.signals(net, x, y)
+
+    def rms(array):
+        return np.sqrt(np.mean(np.square(array)))
+
+    for norms, arrays in [
+        (signals.error_norms, signals.error_signals),
+        (signals.weight_norms, signals.weight_gradients),
+        (signals.bias_norms, signals.bias_gradients),
+        (signals.hidden_norms, signals.hidden_gradients),
+    ]:
+        np.testing.assert_allclose(norms, [rms(array) for array in arrays], rtol=1e-12)
+    assert len(signals.error_signals) == 3 and len(signals.hidden_gradients) == 2
+    ratio = rms(signals.error_signals[0]) / rms(signals.error_signals[1])
+    assert float(signals.ratio) == pytest.approx(ratio)
+    assert float(signals.decades_per_layer) == pytest.approx(-np.log10(ratio))
+    logits = np.asarray(nets.forward(net, x))
+    losses = scipy.special.logsumexp(logits, axis=1) - logits[np.arange(7), np.asarray(y)]
+    np.testing.assert_allclose(signals.losses, losses, rtol=1e-12)
+    assert float(signals.loss) == pytest.approx(losses.mean())
+    np.testing.assert_array_equal(signals.gradient.readout.b, signals.bias_gradients[-1])
+    l2 = signals.weight_gradients.norms("l2")
+    np.testing.assert_allclose(l2, [np.linalg.norm(w) for w in signals.weight_gradients])
+
+
+def test_printed_signals_are_a_table():
+    net, (x, y) = nets.mlp(KEY, (6, 9, 9, 4), "tanh"), batch("cross_entropy")
+    signals = grads.signals(net, x, y)
+    head, *rows, loss, ratio = repr(signals).splitlines()
+    assert head.split() == ["layer", "dL/dz", "dL/dW", "dL/db"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "output"]
+    assert float(rows[0].split()[1]) == pytest.approx(float(signals.error_norms[0]), rel=0.06)
+    assert f"{signals.loss:.3g}" in loss and f"{signals.ratio:.1e}" in ratio
+    stacked = nets.mlp(KEY, (6,) * 5 + (4,), "tanh", stacked=True).replace(depth=2)
+    assert len(repr(grads.signals(stacked, x, y)).splitlines()) == 6
+    seeds = jax.vmap(lambda key: grads.signals(nets.mlp(key, (6, 4), "tanh"), x, y))
+    assert repr(seeds(jax.random.split(KEY, 3))) == "Signals of (3,) networks"
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "silu", "softplus"])
 def test_weight_gradients_agree_with_finite_differences(name):
-    net = nets.mlp(KEY, (6, 8, 8, 4))
+    net = nets.mlp(KEY, (6, 8, 8, 4), name)
     x, y = batch("cross_entropy")
-    gradients = grads.weight_gradients(net, x, y, "cross_entropy", name)
+    gradients = grads.signals(net, x, y).weight_gradients
     h = 1e-5  # central differences: h^2 from the third derivative, 1e-16 / h from rounding
     for layer, (i, j) in [(0, (2, 3)), (1, (7, 0)), (2, (3, 5))]:
 
         def loss(step, layer=layer, i=i, j=j):
-            moved = list(net)
-            moved[layer] = net[layer]._replace(w=net[layer].w.at[i, j].add(step))
-            outputs = jax.vmap(lambda x: nets.forward(moved, x, name))(x)
-            logits = np.asarray(outputs)
+            layers = [*net.layers, net.readout]
+            layers[layer] = layers[layer].replace(w=layers[layer].w.at[i, j].add(step))
+            moved = net.replace(layers=tuple(layers[:-1]), readout=layers[-1])
+            logits = np.asarray(nets.forward(moved, x))
             return np.mean(
                 scipy.special.logsumexp(logits, axis=1) - logits[np.arange(len(y)), np.asarray(y)]
             )
 
         difference = (loss(h) - loss(-h)) / (2 * h)
-        np.testing.assert_allclose(gradients[layer].w[i, j], difference, atol=1e-9)
+        np.testing.assert_allclose(gradients[layer][i, j], difference, atol=1e-9)
 
 
 def test_linear_net_has_the_closed_form():
-    net = nets.mlp(KEY, (3, 4, 5, 2), "glorot_uniform")
-    w1, w2, w3 = (np.asarray(layer.w) for layer in net)
+    net = nets.mlp(KEY, (3, 4, 5, 2), "identity", init="glorot_uniform")
+    w1, w2, w3 = (np.asarray(layer.w) for layer in (*net.layers, net.readout))
     x, y = jnp.array([[0.5, -1.0, 2.0]]), jnp.array([[1.0, 0.0]])
-    signals = grads.error_signals(net, x, y, "mean_squared_error", "identity")
+    signals = grads.signals(net, x, y, loss="mean_squared_error").error_signals
     delta = w3 @ w2 @ w1 @ np.asarray(x[0]) - np.asarray(y[0])  # 2 / 2 outputs times the residual
     np.testing.assert_allclose(signals[2][0], delta, rtol=1e-13)
     np.testing.assert_allclose(signals[0][0], (w3 @ w2).T @ delta, rtol=1e-13)
-    spectrum = grads.product_spectrum(grads.jacobians(net, x[0], "identity"))
+    spectrum = grads.product_spectrum(grads.jacobians(net, x[0]))
     np.testing.assert_allclose(spectrum, np.linalg.svd(w2 @ w1, compute_uv=False), rtol=1e-13)
 
 
@@ -122,10 +192,11 @@ def test_linear_net_has_the_closed_form():
 def test_gradients_agree_with_pytorch(name, loss):
     torch = pytest.importorskip("torch")
     functional = torch.nn.functional
-    net = nets.mlp(KEY, (6, 9, 9, 4), "lecun_uniform")
+    net = nets.mlp(KEY, (6, 9, 9, 4), name, init="lecun_uniform")
     x, y = batch(loss)
     phi = getattr(torch, name, None) or getattr(functional, name)
-    weights = [torch.tensor(np.array(layer.w), requires_grad=True) for layer in net]
+    layers = [*net.layers, net.readout]
+    weights = [torch.tensor(np.array(layer.w), requires_grad=True) for layer in layers]
     h, zs = torch.tensor(np.array(x)), []
     for number, w in enumerate(weights):
         zs.append(h @ w.T)
@@ -134,75 +205,76 @@ def test_gradients_agree_with_pytorch(name, loss):
     target = torch.tensor(np.array(y))
     criterion = functional.cross_entropy if loss == "cross_entropy" else functional.mse_loss
     criterion(h, target).backward()
-    signals = grads.error_signals(net, x, y, loss, name)
-    gradients = grads.weight_gradients(net, x, y, loss, name)
-    for w, z, signal, gradient in zip(weights, zs, signals, gradients, strict=True):
-        np.testing.assert_allclose(gradient.w, w.grad.numpy(), rtol=1e-10, atol=1e-15)
+    ours = grads.signals(net, x, y, loss=loss)
+    pairs = zip(weights, zs, ours.error_signals, ours.weight_gradients, strict=True)
+    for w, z, signal, gradient in pairs:
+        np.testing.assert_allclose(gradient, w.grad.numpy(), rtol=1e-10, atol=1e-15)
         np.testing.assert_allclose(signal, z.grad.numpy() * len(x), rtol=1e-10, atol=1e-15)
 
 
 def test_any_loss_can_be_given():
-    net = nets.mlp(KEY, (6, 5, 4))
+    net = nets.mlp(KEY, (6, 5, 4), "tanh")
     x, y = batch("mean_squared_error")
 
     def half_sum(output, target):
         return jnp.sum((output - target) ** 2) / 2
 
-    ours = grads.error_signals(net, x, y, half_sum)
-    mean = grads.error_signals(net, x, y, "mean_squared_error")
+    ours = grads.signals(net, x, y, loss=half_sum).error_signals
+    mean = grads.signals(net, x, y, loss="mean_squared_error").error_signals
     np.testing.assert_allclose(ours[0], mean[0] * 4 / 2, rtol=1e-12)
 
 
-@pytest.mark.parametrize("skip", [False, True])
-@pytest.mark.parametrize("name", ["sigmoid", "relu", "silu"])
-@pytest.mark.parametrize("depth", [1, 4, 7])
-def test_profile_is_that_of_the_unstacked_net(depth, name, skip):
-    stacked = nets.stack(nets.mlp(KEY, (6,) * 8 + (4,), "he_uniform"))
-    x, y = batch("cross_entropy")
-    profile = jax.jit(
-        lambda index, depth, skip: grads.profile(
-            stacked, x, y, "cross_entropy", activations.by_index(index), depth, skip=skip
-        )
-    )(list(activations.ACTIVATIONS).index(name), depth, skip)
-    by_hand = [
-        backpropagation(nets.unstack(stacked, depth), x[i], int(y[i]), "cross_entropy", name, skip)
-        for i in range(len(x))
-    ]
-    for layer in range(depth):
-        deltas = [deltas[layer] for deltas, _ in by_hand]
-        mean = np.mean([by_weight[layer] for _, by_weight in by_hand], axis=0)
-        size = np.sqrt(np.mean(np.square(deltas)))
-        np.testing.assert_allclose(profile.error_signal[layer], size, rtol=1e-10)
-        np.testing.assert_allclose(
-            profile.weight_gradient[layer], np.sqrt(np.mean(mean**2)), rtol=1e-10
-        )
-    back = [np.asarray(stacked.output.w).T @ deltas[-1] for deltas, _ in by_hand]
-    np.testing.assert_allclose(profile.readout_signal, np.sqrt(np.mean(np.square(back))))
-    assert np.isnan(profile.error_signal[depth:]).all()
-    assert np.isnan(profile.weight_gradient[depth:]).all()
+STACKED = nets.mlp(KEY, (6,) * 8 + (4,), "tanh", init="he_uniform", stacked=True)
 
 
-@pytest.mark.parametrize("skip", [False, True])
-@pytest.mark.parametrize("name", activations.ACTIVATIONS)
-def test_error_signals_never_exceed_the_bound(name, skip):
-    stacked = nets.stack(nets.mlp(KEY, (6,) * 8 + (4,), "he_uniform"))
+@jax.jit
+def profile(activation, depth, skip):
     x, y = batch("cross_entropy")
-    phi = activations.function(name)
-    profile = grads.profile(stacked, x, y, "cross_entropy", phi, 5, skip=skip)
-    norms = jnp.asarray(np.linalg.norm(np.asarray(stacked.hidden.w), 2, axis=(1, 2)))
-    slope_bound = max(map(abs, activations.slope_range(name)))
-    bound = grads.error_bound(profile.readout_signal, norms, slope_bound, 5, skip=skip)
-    assert (profile.error_signal[:5] <= bound[:5] * (1 + 1e-12)).all()
-    assert np.isnan(bound[5:]).all()
+    phi = activations.by_index(activation)
+    signals = grads.signals(STACKED.replace(activation=phi, depth=depth, skip=skip), x, y)
+    norms = signals.error_norms, signals.weight_norms, signals.hidden_norms
+    return *norms, signals.ratio, signals.decades_per_layer
+
+
+def test_a_stacked_net_cut_at_a_traced_depth_is_the_shorter_net():
+    x, y = batch("cross_entropy")
+    for name in ("sigmoid", "relu", "silu"):
+        for depth, skip in [(1, False), (4, True), (7, False), (7, True)]:
+            error, weight, hidden, ratio, decades = profile(
+                list(activations.ACTIVATIONS).index(name), depth, skip
+            )
+            net = nets.unstack(STACKED.replace(depth=depth))
+            deltas, by_weight, by_hidden = of_examples(net, x, y, "cross_entropy", name, skip)
+            for norms, arrays in [
+                (error, deltas),
+                (weight, [each.mean(axis=0) for each in by_weight]),
+                (hidden, by_hidden),
+            ]:
+                sizes = [np.sqrt(np.mean(np.square(array))) for array in arrays]
+                np.testing.assert_allclose(norms[:depth], sizes[:depth], rtol=1e-10)
+                assert np.isnan(norms[depth:7]).all()
+                np.testing.assert_allclose(norms[7:], sizes[depth:], rtol=1e-10)
+            assert float(ratio) == pytest.approx(float(error[0] / error[depth - 1]))
+            line = np.polyfit(np.arange(depth), np.log10(error[:depth]), 1) if depth > 1 else [0]
+            assert depth == 1 or float(decades) == pytest.approx(line[0], rel=1e-9)
+
+
+def test_error_signals_never_exceed_the_bound():
+    norms = jnp.asarray(np.linalg.norm(np.asarray(STACKED.layers.w), 2, axis=(1, 2)))
+    for index, name in enumerate(activations.ACTIVATIONS):
+        for skip in (False, True):
+            error, _, hidden, *_ = profile(index, 5, skip)
+            slope_bound = max(map(abs, activations.slope_range(name)))
+            bound = grads.error_bound(hidden[4], norms, slope_bound, 5, skip=skip)
+            assert (error[:5] <= bound[:5] * (1 + 1e-12)).all(), name
+            assert np.isnan(bound[5:]).all()
 
 
 def test_bound_is_attained_by_a_linear_orthogonal_net():
-    stacked = nets.stack(nets.mlp(KEY, (6,) * 8 + (4,), "orthogonal"))
-    x, y = batch("cross_entropy")
-    phi = activations.function("identity")
-    profile = grads.profile(stacked, x, y, "cross_entropy", phi, 7)
-    bound = grads.error_bound(profile.readout_signal, jnp.ones(7), 1.0, 7)
-    np.testing.assert_allclose(profile.error_signal, bound, rtol=1e-12)
+    net = nets.mlp(KEY, (6,) * 8 + (4,), "identity", init="orthogonal", stacked=True)
+    signals = grads.signals(net, *batch("cross_entropy"))
+    bound = grads.error_bound(signals.hidden_norms[-1], jnp.ones(7), 1.0, 7)
+    np.testing.assert_allclose(signals.error_norms[:-1], bound, rtol=1e-12)
 
 
 def test_bound_by_hand():
@@ -216,11 +288,11 @@ def test_bound_by_hand():
 
 @pytest.mark.parametrize("skip", [False, True])
 def test_jacobians_chain_to_the_error_signals(skip):
-    net = nets.mlp(KEY, (6, 6, 6, 6, 4), "he_normal")
+    net = nets.mlp(KEY, (6, 6, 6, 6, 4), "tanh", init="he_normal", skip=skip)
     x, _y = batch("mean_squared_error", examples=1)
-    matrices = grads.jacobians(net, x[0], "tanh", skip=skip)
+    matrices = grads.jacobians(net, x[0])
     h, expected = np.asarray(x[0]), []
-    for layer in net[:-1]:
+    for layer in net.layers:
         z = np.asarray(layer.w) @ h
         expected.append(np.diag(1 - np.tanh(z) ** 2) @ np.asarray(layer.w) + skip * np.eye(6))
         h = np.tanh(z) + skip * h
@@ -235,64 +307,78 @@ def test_jacobians_chain_to_the_error_signals(skip):
 
 
 def test_norms_by_hand():
-    arrays = [jnp.array([[3.0, 4.0]]), jnp.array([[1.0], [1.0], [1.0], [1.0]])]
-    np.testing.assert_allclose(grads.norms(arrays, "l2"), [5, 2])
-    np.testing.assert_allclose(grads.norms(arrays, "rms"), [5 / np.sqrt(2), 1])
-    layers = [nets.Layer(array, 9 * jnp.ones(len(array))) for array in arrays]
-    np.testing.assert_allclose(grads.weight_norms(layers, "l2"), [5, 2])
+    arrays = jnp.array([[3.0, 4.0]]), jnp.array([[1.0], [1.0], [1.0], [1.0]])
+    np.testing.assert_allclose(grads.PerLayer(arrays).norms("l2"), [5, 2])
+    np.testing.assert_allclose(grads.PerLayer(arrays[:1], arrays[1]).norms(), [5 / 2**0.5, 1])
+    net = nets.from_arrays([np.array([[3.0, 4.0]]), np.ones((4, 1))], None, "tanh")
+    np.testing.assert_allclose(grads.per_layer(net).norms("l2"), [5, 2])
+    assert not grads.per_layer(net, "b").norms().any()
 
 
 def test_norms_keep_the_order_of_layers_of_any_shape():
     arrays = [jnp.full(shape, k + 1.0) for k, shape in enumerate([2, 2, (2, 2), 2, (3,), (3,)])]
-    np.testing.assert_allclose(grads.norms(arrays), range(1, 7))
-    np.testing.assert_allclose(grads.norms(arrays, "l2")[2:4], [6, 4 * np.sqrt(2)])
+    layers = grads.PerLayer(tuple(arrays))
+    np.testing.assert_allclose(layers.norms(), range(1, 7))
+    np.testing.assert_allclose(layers.norms("l2")[2:4], [6, 4 * np.sqrt(2)])
+    assert len(layers) == 6 and layers[2] is arrays[2] and list(layers) == arrays
 
 
-def test_ratio_and_decades_by_hand():
-    norms = jnp.array([1e-6, 1e-4, 1e-2, 1.0, 7.0])
-    assert float(grads.end_to_end_ratio(norms)) == pytest.approx(1e-6)
-    assert float(grads.decades_per_layer(norms[:-1])) == pytest.approx(2)
+def test_decades_by_hand():
+    assert float(grads.decades_per_layer(jnp.array([1e-6, 1e-4, 1e-2, 1.0]))) == pytest.approx(2)
     # Least squares over unequal steps: log10 = (0, 1, 5), slope sum((-1, 0, 1) * y) / 2 = 2.5.
-    assert float(grads.decades_per_layer(jnp.array([1.0, 10.0, 1e5]))) == pytest.approx(2.5)
-    assert float(grads.end_to_end_ratio(jnp.array([2.0, 3.0]))) == 1
+    norms = jnp.array([1.0, 10.0, 1e5, 7.0])
+    assert float(grads.decades_per_layer(norms[:3])) == pytest.approx(2.5)
+    assert float(jax.jit(grads.decades_per_layer)(norms, 3)) == pytest.approx(2.5)
 
 
-NET = nets.mlp(KEY, (2, 3, 2))
+def test_mean_cosine_by_hand():
+    # Cosines of the three pairs: 0, 3/5, 4/5.
+    rows = jnp.array([[2.0, 0.0], [0.0, 1.0], [3.0, 4.0]])
+    assert float(grads.mean_cosine(rows)) == pytest.approx((0 + 0.6 + 0.8) / 3)
+    assert float(grads.mean_cosine(jnp.array([[[1.0], [2.0]], [[-1.0], [-2.0]]]))) == -1
+
+
+NET = nets.mlp(KEY, (2, 3, 2), "tanh")
 X, LABELS = jnp.ones((4, 2)), jnp.array([0, 1, 0, 1])
+SQUARED = {"loss": "mean_squared_error"}
+NAN = NET.replace(readout=NET.readout.replace(w=NET.readout.w.at[0, 0].set(jnp.nan)))
 BAD = {
-    "empty batch": ((NET, jnp.ones((0, 2)), jnp.ones(0, int)), r"x must have shape \(at least 1"),
-    "x misfit": ((NET, jnp.ones((4, 3)), LABELS), r"x must have shape \(at least 1, 2\)"),
-    "one example": ((NET, jnp.ones(2), LABELS), "x must have shape"),
-    "y misfit": ((NET, X, LABELS[:3]), "y must have one row for each of the 4 examples"),
-    "label 2": ((NET, X, LABELS + 1), "y must hold labels from 0 to 1; got 1 to 2"),
-    "label -1": ((NET, X, LABELS - 1), "y must hold labels from 0 to 1; got -1 to 0"),
-    "real labels": ((NET, X, LABELS + 0.0), "y must hold whole-number labels"),
-    "target misfit": ((NET, X, jnp.ones((4, 3)), "mean_squared_error"), "y must have shape"),
-    "nan in x": ((NET, X.at[0, 0].set(jnp.nan), LABELS), "x must be finite; got 1"),
-    "inf in y": ((NET, X, X.at[0, 0].set(jnp.inf), "mean_squared_error"), "y must be finite"),
-    "nan in net": (
-        ([NET[0]._replace(w=NET[0].w.at[0, 0].set(jnp.nan)), NET[1]], X, LABELS),
-        "net must be finite",
-    ),
-    "unknown loss": ((NET, X, LABELS, "hinge"), "loss must be one of mean_squared_error"),
-    "unknown activation": ((NET, X, LABELS, "cross_entropy", "swish"), "activation must be one of"),
+    "empty batch": ((NET, jnp.ones((0, 2)), jnp.ones(0, int)), {}, r"x must have shape \(at least"),
+    "x misfit": ((NET, jnp.ones((4, 3)), LABELS), {}, r"x must have shape \(at least 1, 2\)"),
+    "one example": ((NET, jnp.ones(2), LABELS), {}, "x must have shape"),
+    "y misfit": ((NET, X, LABELS[:3]), {}, "y must have one row for each of the 4 examples"),
+    "label 2": ((NET, X, LABELS + 1), {}, "y must hold labels from 0 to 1; got 1 to 2"),
+    "label -1": ((NET, X, LABELS - 1), {}, "y must hold labels from 0 to 1; got -1 to 0"),
+    "real labels": ((NET, X, LABELS + 0.0), {}, "y must hold whole-number labels"),
+    "target misfit": ((NET, X, jnp.ones((4, 3))), SQUARED, "y must have shape"),
+    "nan in x": ((NET, X.at[0, 0].set(jnp.nan), LABELS), {}, "x must be finite; got 1"),
+    "inf in y": ((NET, X, X.at[0, 0].set(jnp.inf)), SQUARED, "y must be finite"),
+    "nan in net": ((NAN, X, LABELS), {}, "net must be finite"),
+    "unknown loss": ((NET, X, LABELS), {"loss": "hinge"}, "loss must be one of mean_squared_error"),
+    "params too": ((NET, {}, X, LABELS), {}, "batch must be x and y for a Net; got 3 arguments"),
+    "format": ((NET, X, LABELS), {"dtype": "float8"}, "dtype must be one of float16.*'float8'"),
+    "type": ((NET, X, LABELS), {"dtype": jnp.float16}, "dtype must be one of float16"),
+    **{
+        f"scale {scale}": ((NET, X, LABELS), {"loss_scale": scale}, "loss_scale must be positive")
+        for scale in (0.0, -1.0, np.inf, np.nan)
+    },
 }
 
 
-@pytest.mark.parametrize("call", [grads.weight_gradients, grads.error_signals])
 @pytest.mark.parametrize("case", BAD)
-def test_bad_batch_is_refused(case, call, unchecked):
-    arguments, message = BAD[case]
+def test_bad_batch_is_refused(case, unchecked):
+    arguments, options, message = BAD[case]
     with pytest.raises(ValueError, match=message):
-        call(*arguments)
+        grads.signals(*arguments, **options)
 
 
 MORE_BAD = {
-    "norm kind": (lambda: grads.norms([X], "max"), "kind must be one of rms, l2; got 'max'"),
-    "no layers": (lambda: grads.norms([]), "arrays must hold at least one layer"),
-    "one layer": (lambda: grads.end_to_end_ratio(jnp.ones(1)), "a hidden and an output layer"),
+    "norm kind": (lambda: grads.PerLayer((X,)).norms("max"), "kind must be one of rms, l2.*'max'"),
+    "no layers": (lambda: grads.PerLayer(()).norms(), "arrays must hold at least one layer"),
     "one norm": (lambda: grads.decades_per_layer(jnp.ones(1)), "at least two layers"),
     "zero norm": (lambda: grads.decades_per_layer(jnp.array([1.0, 0.0])), "positive.*got 0.0"),
+    "one gradient": (lambda: grads.mean_cosine(X[:1]), "gradients must hold at least 2 examples"),
+    "zero gradient": (lambda: grads.mean_cosine(0 * X), "gradients' norms must be positive"),
     "no jacobian": (lambda: grads.product_spectrum([]), "jacobians must hold at least one"),
     "jacobian misfit": (
         lambda: grads.product_spectrum([jnp.ones((3, 2)), jnp.ones((2, 2))]),
@@ -314,11 +400,14 @@ def test_bad_input_is_refused(case, unchecked):
 def test_norms_reach_to_the_ends_of_float32(kind):
     # 3-4-5 triangles whose squares float32 cannot hold: below 1e-45, above 3e38.
     expected = 5 / np.sqrt(2 if kind == "rms" else 1)
+
+    def norms(*arrays):
+        return np.asarray(grads.PerLayer(arrays).norms(kind))
+
     for size in (1e-30, 1e30):
-        array = jnp.array([3 * size, -4 * size], jnp.float32)
-        (norm,) = np.asarray(grads.norms([array], kind))
+        (norm,) = norms(jnp.array([3 * size, -4 * size], jnp.float32))
         assert norm.dtype == np.float32
         assert norm == pytest.approx(expected * size, rel=1e-6)
-    np.testing.assert_array_equal(grads.norms([jnp.zeros(3)], kind), [0.0])
-    bad = grads.norms([jnp.array([1.0, jnp.inf]), jnp.array([1.0, jnp.nan])], kind)
+    np.testing.assert_array_equal(norms(jnp.zeros(3)), [0.0])
+    bad = norms(jnp.array([1.0, jnp.inf]), jnp.array([1.0, jnp.nan]))
     np.testing.assert_array_equal(bad, [np.inf, np.nan])

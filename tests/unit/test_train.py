@@ -7,8 +7,7 @@ import optax
 import pytest
 from test_grads import backpropagation, slope, value
 
-from vgcourse import training_viewer
-from vgkit import data, grads, monitor, nets, train
+from vgkit import data, grads, monitor, nets, recurrent, train
 
 KEY = jax.random.key(0)
 WIDTHS = (6, 5, 5, 3)
@@ -24,10 +23,14 @@ def examples(loss="cross_entropy", train_size=21, test_size=8):
     return x[:train_size], y[:train_size], x[train_size:], y[train_size:]
 
 
-def network(key=KEY):
+def network(key=KEY, activation="tanh", **form):
     """A net with biases that are not zero."""
-    net = nets.mlp(key, WIDTHS, "he_normal")
-    return [layer._replace(b=layer.b + 0.1) for layer in net]
+    net = nets.mlp(key, WIDTHS, activation, init="he_normal", **form)
+    return jax.tree.map(lambda leaf: leaf + 0.1 * (leaf.ndim == 1), net)
+
+
+def layers(net):
+    return [*nets.unstack(net).layers, net.readout]
 
 
 # The oracle: training and its statistics in NumPy, with backpropagation written out.
@@ -51,7 +54,7 @@ def signals_by_hand(net, x, y, loss, name, skip):
 
 def pre_activations_by_hand(net, x, name, skip):
     h, zs = np.asarray(x), []
-    for layer in net:
+    for layer in layers(net):
         zs.append(h @ np.asarray(layer.w).T + np.asarray(layer.b))
         out = value(name, zs[-1])
         h = out + h if skip and out.shape == h.shape else out
@@ -64,21 +67,22 @@ def size(array):
 
 def train_by_hand(net, data, batches, loss, name, skip, rate, momentum):
     """Gradient descent with momentum: the nets before every step and after the last, updates."""
-    net = [nets.Layer(np.asarray(layer.w), np.asarray(layer.b)) for layer in net]
     x, y = (np.asarray(array) for array in data[:2])
-    velocity = [nets.Layer(np.zeros_like(layer.w), np.zeros_like(layer.b)) for layer in net]
+    net = jax.tree.map(np.asarray, nets.unstack(net))
+    velocity = [[0.0, 0.0] for _ in layers(net)]
     path, ratios = [net], []
     for rows in batches:
         _, by_w, by_b = signals_by_hand(net, x[rows], y[rows], loss, name, skip)
         velocity = [
-            nets.Layer(w + momentum * v.w, b + momentum * v.b)
+            [w + momentum * v[0], b + momentum * v[1]]
             for w, b, v in zip(by_w, by_b, velocity, strict=True)
         ]
-        ratios.append([rate * size(v.w) / size(n.w) for v, n in zip(velocity, net, strict=True)])
-        net = [
-            nets.Layer(layer.w - rate * v.w, layer.b - rate * v.b)
-            for layer, v in zip(net, velocity, strict=True)
+        pairs = list(zip(layers(net), velocity, strict=True))
+        ratios.append([rate * size(v[0]) / size(layer.w) for layer, v in pairs])
+        *hidden, readout = [
+            layer.replace(w=layer.w - rate * v[0], b=layer.b - rate * v[1]) for layer, v in pairs
         ]
+        net = net.replace(layers=tuple(hidden), readout=readout)
         path.append(net)
     return path, ratios
 
@@ -105,11 +109,10 @@ CASES = {
 def test_training_agrees_with_numpy(case):
     loss, name, skip, batch, momentum, every = CASES[case]
     rate, epochs, probe = 0.2, 3, 11
-    net, given = network(), examples(loss)
-    optimiser = optax.sgd(rate, momentum)
+    net, given = network(activation=name, skip=skip), examples(loss)
     run = train.fit(
-        net, given, optimiser, epochs, batch, KEY,
-        loss=loss, activation=name, skip=skip, every=every, probe=probe,
+        net, given, optax.sgd(rate, momentum), key=KEY, epochs=epochs, batch=batch,
+        loss=loss, every=every, probe=probe,
     )  # fmt: skip
     batches = batches_by_hand(KEY, 21, epochs, batch)
     path, ratios = train_by_hand(net, given, batches, loss, name, skip, rate, momentum)
@@ -135,8 +138,9 @@ def test_training_agrees_with_numpy(case):
         zs = pre_activations_by_hand(at, x[:probe], name, skip)
         close(history.error_signal[row], [size(delta) for delta in deltas])
         close(history.weight_gradient[row], [size(gradient) for gradient in by_weight])
-        close(history.weights[row], [size(layer.w) for layer in at])
-        close(history.moved[row], [size(a.w - b.w) for a, b in zip(at, path[0], strict=True)])
+        close(history.weights[row], [size(layer.w) for layer in layers(at)])
+        pairs = zip(layers(at), layers(path[0]), strict=True)
+        close(history.moved[row], [size(a.w - b.w) for a, b in pairs])
         if row:
             close(history.update_ratio[row], np.mean(ratios[int(step) - every : int(step)], axis=0))
         slopes = [np.abs(slope(name, z)) for z in zs[:-1]]
@@ -198,31 +202,68 @@ def test_every_epoch_shuffles_and_leaves_the_rest():
         assert len(set(epoch.tolist())) == 16 and 0 <= epoch.min() and epoch.max() < 21
     assert len({tuple(epoch) for epoch in epochs}) == 4
     assert len({tuple(sorted(epoch)) for epoch in epochs}) > 1  # others are left out each time
-    run = partial(train.fit, network(), examples(), optax.sgd(0.1), 2, 8)
-    first, again, other = (run(key).net[0].w for key in (KEY, KEY, jax.random.key(9)))
+    run = partial(train.fit, network(), examples(), optax.sgd(0.1), epochs=2, batch=8)
+    keys = KEY, KEY, jax.random.key(9)
+    first, again, other = (run(key=key).net.readout.w for key in keys)
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
 
 
-def test_seeds_side_by_side_are_single_runs():
-    optimiser = optax.adam(0.01)
-
-    def one(key):
-        return train.fit(network(key), examples(), optimiser, 3, 8, key, activation="relu")
-
+@pytest.mark.parametrize("stacked", [False, True])
+def test_seeds_side_by_side_are_single_runs(stacked):
+    fit = partial(train.fit, data=examples(), optimiser=optax.adam(0.01), epochs=3, batch=8)
     keys = jax.random.split(KEY, 3)
-    together = jax.vmap(one)(keys)
-    for number, key in enumerate(keys):
+    widths = (6, 6, 6, 3) if stacked else WIDTHS
+    start = jax.vmap(lambda key: nets.mlp(key, widths, "relu", stacked=stacked))(keys)
+    together = fit(start, key=KEY, seeds=True)
+    for number, key in enumerate(jax.random.split(KEY, 3)):
+        net = jax.tree.map(lambda leaf, i=number: leaf[i], start)
         jax.tree.map(
             partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12),
             jax.tree.map(lambda leaf, i=number: leaf[i], together),
-            one(key),
+            fit(net, key=key),
         )
+    quick = fit(start, key=KEY, seeds=True, layers=False)
+    for name in ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy"):
+        np.testing.assert_allclose(*(getattr(r.history, name) for r in (quick, together)), 1e-9)
+    assert quick.history.error_signal is None
+
+
+def test_a_stacked_net_has_the_history_of_the_same_net_not_stacked():
+    listed = nets.mlp(KEY, (6, 6, 6, 3), "relu", init="he_normal", norm="batch", skip=True)
+    fit = partial(train.fit, data=examples(), optimiser=optax.adam(0.01), key=KEY, epochs=2)
+    histories = [fit(net, batch=8).history for net in (listed, nets.stack(listed))]
+    close = partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12)
+    jax.tree.map(close, *histories)
+
+
+def test_batch_normalisation_is_scored_with_the_training_statistics():
+    given, net = examples(), network(norm="batch")
+    history = train.fit(net, given, optax.sgd(0.0), key=KEY, epochs=1, batch=8).history
+    reference, test = np.asarray(given[0]), np.asarray(given[2])
+    for layer in net.layers:
+        w, b, (scale, shift) = np.asarray(layer.w), np.asarray(layer.b), layer.norm
+        reference, test = reference @ w.T + b, test @ w.T + b
+        mean, var = reference.mean(axis=0), reference.var(axis=0, ddof=1)  # as PyTorch keeps it
+        biased = reference.var(axis=0)
+        test = np.tanh(scale * (test - mean) / np.sqrt(var + 1e-5) + shift)
+        reference = np.tanh(scale * (reference - mean) / np.sqrt(biased + 1e-5) + shift)
+    outputs = test @ np.asarray(net.readout.w).T + np.asarray(net.readout.b)
+    expected = losses(outputs, np.asarray(given[3]), "cross_entropy").mean()
+    assert history.test_loss[0] == pytest.approx(expected, rel=1e-9)
+
+
+def test_without_test_examples_nothing_is_said_of_them():
+    history = train.fit(network(), examples()[:2], optax.sgd(0.1), key=KEY, epochs=2).history
+    whole = train.fit(network(), examples(), optax.sgd(0.1), key=KEY, epochs=2).history
+    assert history.test_loss is None and history.test_accuracy is None
+    np.testing.assert_allclose(history.error_signal, whole.error_signal, rtol=1e-12)
 
 
 def test_learning_rates_side_by_side_are_single_runs():
     def one(rate):
-        return train.fit(network(), examples(), optax.sgd(rate), 2, 8, KEY).history.train_loss
+        fit = partial(train.fit, network(), examples(), optax.sgd(rate), epochs=2, batch=8)
+        return fit(key=KEY, layers=False).history.train_loss
 
     rates = jnp.array([0.01, 0.1, 1.0])
     expected = np.stack([one(float(rate)) for rate in rates])
@@ -239,24 +280,60 @@ def test_a_program_is_compiled_once():
     optimiser = optax.sgd(0.1)
     for seed in range(3):
         key = jax.random.key(seed)
-        train.fit(network(key), examples(), optimiser, 2, 8, key, loss=loss)
+        train.fit(network(key), examples(), optimiser, key=key, epochs=2, batch=8, loss=loss)
         if seed == 0:
             first = len(traced)
     assert len(traced) == first > 0
 
 
 def test_frozen_layers_stay_bit_by_bit():
-    optimiser = optax.multi_transform(
-        {"train": optax.adam(0.01), "freeze": optax.set_to_zero()},
-        lambda net: ["freeze"] * 2 + ["train"] * (len(net) - 2),
-    )
     net = network()
-    run = train.fit(net, examples(), optimiser, 3, 8, KEY)
-    for layer, (before, after) in enumerate(zip(net, run.net, strict=True)):
-        same = [np.array_equal(b, a) for b, a in zip(before[:2], after[:2], strict=True)]
-        assert same == [layer < 2] * 2
+    labels = net.replace(layers=("freeze", "freeze"), readout="train")
+    optimiser = optax.multi_transform(
+        {"train": optax.adam(0.01), "freeze": optax.set_to_zero()}, lambda _: labels
+    )
+    run = train.fit(net, examples(), optimiser, key=KEY, epochs=3, batch=8)
+    for layer, (before, after) in enumerate(zip(layers(net), layers(run.net), strict=True)):
+        assert np.array_equal(before.w, after.w) == np.array_equal(before.b, after.b) == (layer < 2)
     assert not run.history.moved[:, :2].any() and not run.history.update_ratio[1:, :2].any()
     assert run.history.error_signal[:, :2].all()  # the signal goes on to arrive
+
+
+@pytest.mark.parametrize("kind", ["last", "every step"])
+def test_recurrent_networks_follow_the_difference_quotient(kind):
+    keys = jax.random.split(jax.random.key(4), 2)
+    if kind == "last":
+        given = (*data.adding_problem(KEY, 4, 5), *data.adding_problem(keys[0], 4, 5))
+        loss, outputs = "mean_squared_error", 1
+    else:
+        draw = {"symbols": 2, "memory": 2}
+        given = (*data.copy_memory(KEY, 4, 2, **draw), *data.copy_memory(keys[0], 4, 2, **draw))
+        loss, outputs = "cross_entropy", 3
+    cell = recurrent.rnn(keys[0], given[0].shape[2], 3)
+    net = recurrent.network(keys[1], cell, outputs)
+    after = train.fit(
+        net, given, optax.sgd(1.0), key=KEY, epochs=1, batch=4, loss=loss, layers=False
+    )
+
+    def by_hand(w_rec):
+        total = []
+        for x, y in zip(np.asarray(given[0]), np.asarray(given[1]), strict=True):
+            h, outs = np.zeros(3), []
+            for step in x:
+                h = np.tanh(cell.w_in @ step + w_rec @ h + cell.b)
+                outs.append(net.readout.w @ h + net.readout.b)
+            ys = y[None] if kind == "last" else y
+            total.append(losses(np.array(outs)[-len(ys) :], ys, loss).mean())
+        return np.mean(total)
+
+    w_rec = np.asarray(cell.w_rec)
+    assert after.history.train_loss[0] == pytest.approx(by_hand(w_rec), rel=1e-9)
+    moved = np.asarray(after.net.cell.w_rec) - w_rec
+    for place in np.ndindex(3, 3):
+        shift = np.zeros((3, 3))
+        shift[place] = 1e-5
+        slope = (by_hand(w_rec + shift) - by_hand(w_rec - shift)) / 2e-5
+        assert moved[place] == pytest.approx(-slope, rel=1e-6, abs=1e-9)
 
 
 OPTIMISERS = {
@@ -276,13 +353,15 @@ OPTIMISERS = {
 
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_any_optimiser_trains(name):
-    run = train.fit(network(), examples(), OPTIMISERS[name], 10, None, KEY)
+    run = train.fit(
+        network(), examples(), OPTIMISERS[name], key=KEY, epochs=10, batch=None, layers=False
+    )
     assert run.history.train_loss[-1] < 0.9 * run.history.train_loss[0]
 
 
 def test_a_monitor_in_the_optimiser_is_read_from_the_last_state():
-    optimiser = optax.chain(optax.sgd(0.1), monitor.record(50, every=1))
-    run = train.fit(network(), examples(), optimiser, 4, 8, KEY, every=1)
+    optimiser = optax.chain(optax.sgd(0.1), monitor.record(every=1, rows=50))
+    run = train.fit(network(), examples(), optimiser, key=KEY, epochs=4, batch=8, every=1)
     record = monitor.read(run.state)
     of_weights = [name.endswith("/w") for name in record.names]
     np.testing.assert_allclose(
@@ -291,19 +370,10 @@ def test_a_monitor_in_the_optimiser_is_read_from_the_last_state():
     np.testing.assert_allclose(record.weights[:, of_weights], run.history.weights[:-1], rtol=1e-12)
 
 
-def test_clipping_shortens_as_defined():
-    gradient = {"a": jnp.array([30.0, 0.0]), "b": jnp.array([[-40.0]])}  # of norm 50
-    for by, expected in {"norm": (0.6, 0.0, -0.8), "value": (1.0, 0.0, -1.0)}.items():
-        found, _ = (clip := train.clipping(1.0, by)).update(gradient, clip.init(gradient))
-        np.testing.assert_allclose([*found["a"], found["b"][0, 0]], expected, rtol=1e-12)
-        untouched, _ = train.clipping(60.0, by).update(gradient, clip.init(gradient))
-        jax.tree.map(np.testing.assert_array_equal, untouched, gradient)
-
-
 def test_a_run_that_diverges_is_reported_not_refused():
     run = train.fit(
-        network(), examples("mean_squared_error"), optax.sgd(1e6), 60, None, KEY,
-        loss="mean_squared_error", activation="relu", probe=21,
+        network(activation="relu"), examples("mean_squared_error"), optax.sgd(1e6), key=KEY,
+        epochs=60, batch=None, loss="mean_squared_error", probe=21,
     )  # fmt: skip
     assert not np.isfinite(run.history.train_loss[-1])
     counts = np.asarray(run.history.error_histogram)
@@ -314,7 +384,8 @@ def test_float32_stays_float32():
     narrow = partial(
         jax.tree.map, lambda a: a.astype("float32" if a.dtype.kind == "f" else a.dtype)
     )
-    run = train.fit(narrow(network()), narrow(examples()), optax.adam(0.01), 2, 8, KEY)
+    net, given = narrow((network(), examples()))
+    run = train.fit(net, given, optax.adam(0.01), key=KEY, epochs=2, batch=8)
     kinds = {leaf.dtype.name for leaf in jax.tree.leaves((run.net, run.history))}
     assert {kind for kind in kinds if kind.startswith("float")} <= {"float32", "float64"}
     for name in ("train_loss", "error_signal", "update_ratio", "dead", "saturated", "moved"):
@@ -322,89 +393,19 @@ def test_float32_stays_float32():
 
 
 def test_a_net_without_hidden_layer():
-    run = train.fit(nets.mlp(KEY, (6, 3)), examples(), optax.sgd(0.1), 2, 8, KEY)
+    net = nets.mlp(KEY, (6, 3), "relu")
+    run = train.fit(net, examples(), optax.sgd(0.1), key=KEY, epochs=2, batch=8)
     assert run.history.dead.shape == (3, 0) and run.history.error_signal.shape == (3, 1)
 
 
 def test_a_deep_sigmoid_net_starves_at_the_input_side():
     # The signal loses a factor of about 4 with each layer: 4^8 = 65536, with room for a decade.
     digits = data.digits()
-    net = nets.mlp(KEY, (64,) + (32,) * 9 + (10,))
-    run = train.fit(net, digits, optax.sgd(0.1), 3, 32, KEY, activation="sigmoid")
+    net = nets.mlp(KEY, (64,) + (32,) * 9 + (10,), "sigmoid")
+    run = train.fit(net, digits, optax.sgd(0.1), key=KEY, epochs=3)
     for name in ("error_signal", "moved"):
         found = getattr(run.history, name)[-1]
         assert found[0] < 10 * 4.0**-8 * found[-2], name
-
-
-def test_a_viewer_shows_medians_over_the_seeds_whose_loss_is_a_number():
-    optimiser, digits = optax.sgd(0.1), examples()
-    seeds = jax.random.split(KEY, 3)
-
-    def fit(factor, key):
-        net = jax.tree.map(lambda leaf: factor * leaf, network(key))
-        return train.fit(net, digits, optimiser, 4, 7, key, activation="relu").history
-
-    # The second run explodes for every seed, the third starts without a path.
-    factors = jnp.array([1.0, 1e150, 0.0])
-    history = jax.vmap(jax.vmap(fit, (None, 0)), (0, None))(factors, seeds)
-    loss = history.train_loss.at[0, 1, 2:].set(jnp.nan)  # one seed is lost on its way
-    seen = training_viewer.viewer(history._replace(train_loss=loss), [0, 1, 4])(4, 0)
-    two = jax.tree.map(lambda leaf: np.asarray(leaf)[0, [0, 2], 4], history)
-    start = np.asarray(history.weights)[0, [0, 2], 0]
-    np.testing.assert_allclose(seen["signal"], two.error_signal.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(seen["low"], two.error_signal.min(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(seen["high"], two.error_signal.max(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(seen["moved"], (two.moved / start).mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(seen["dead"], 100 * two.dead.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(seen["loss_now"][0], two.train_loss.mean(), rtol=1e-12)
-    np.testing.assert_allclose(seen["right_now"][0], 100 * two.test_accuracy.mean(), rtol=1e-12)
-    assert seen["loss"].shape == seen["wrong"].shape == seen["epochs"].shape == (5,)
-
-    look = jax.jit(training_viewer.viewer(history, [0, 1, 4]))
-    lost = look(4, 1)
-    assert jnp.isnan(lost["signal"]).all() and jnp.isnan(lost["loss_now"]).all()
-    no_path = look(0, 2)
-    np.testing.assert_array_equal(no_path["first"], [100] + [0] * 14)
-    np.testing.assert_array_equal(no_path["signal"][:-1], 0)
-    assert jnp.isnan(no_path["size"]).all()
-
-    x, y = (np.asarray(part) for part in digits[:2])
-    entries = np.concatenate(
-        [signals_by_hand(network(key), x, y, "cross_entropy", "relu", False)[0][0] for key in seeds]
-    )
-    powers = [np.clip(np.floor(np.log10(abs(e))), -12, 1) for e in entries.ravel() if e != 0]
-    counts = [np.sum(entries == 0), *(powers.count(power) for power in range(-12, 2))]
-    np.testing.assert_allclose(look(0, 0)["first"], 100 * np.array(counts) / entries.size)
-
-
-def test_a_viewer_refuses_histories_of_single_runs():
-    history = train.fit(network(), examples(), optax.sgd(0.1), 2, None, KEY).history
-    with pytest.raises(ValueError, match="axes for runs, seeds and rows; got 1 axes"):
-        training_viewer.viewer(history, [0])
-    stacked = jax.tree.map(lambda leaf: leaf[None, None], history)
-    with pytest.raises(ValueError, match="epochs must be at most 2; got 3"):
-        training_viewer.viewer(stacked, [0, 3])
-
-
-def test_progress_is_shown_once_a_row(capsys):
-    calls = []
-
-    def note(step, steps):
-        calls.append((int(step), int(steps)))
-
-    optimiser = optax.sgd(0.1)
-    run = partial(train.fit, data=examples(), optimiser=optimiser, epochs=3, batch=8, progress=note)
-    jax.block_until_ready(run(network(), key=KEY))
-    jax.effects_barrier()
-    assert sorted(calls) == [(0, 6), (2, 6), (4, 6), (6, 6)]
-    calls.clear()
-    keys = jax.random.split(KEY, 3)
-    jax.block_until_ready(jax.vmap(lambda key: run(network(key), key=key))(keys))
-    jax.effects_barrier()
-    assert sorted(calls) == [(0, 6), (2, 6), (4, 6), (6, 6)]
-    train.show_progress(3, 6)
-    train.show_progress(6, 6)
-    assert capsys.readouterr().err == "\rstep 3 of 6 (50%)\rstep 6 of 6 (100%)\n"
 
 
 def bad(**changes):
@@ -423,18 +424,17 @@ BAD = {
     "probe": (bad(probe=22), "probe must be at most 21, the training examples; got 22"),
     "no probe": (bad(probe=0), "probe must be a whole number of at least 1; got 0"),
     "every": (bad(epochs=2, every=3), "every must divide the 4 steps; got 3"),
-    "activation": (bad(activation="swish"), "activation must be one of identity.*'swish'"),
     "loss": (bad(loss="hinge"), "loss must be one of .*'hinge'"),
     "optimiser": (bad(optimiser=0.1), "optimiser must be an optax.GradientTransformation.*got 0.1"),
-    "not four": (bad(data=(X, Y)), "data must hold x_train, y_train, x_test, y_test; got 2"),
+    "three": (bad(data=(X, Y, X_TEST)), "data must hold x_train, y_train and maybe .*got 3 arrays"),
     "shape": (bad(data=(X[:, :4], Y, X_TEST, Y_TEST)), "training data: x must have shape"),
     "length": (bad(data=(X, Y[:5], X_TEST, Y_TEST)), "training data: y must have one row"),
     "label": (bad(data=(X, Y, X_TEST, Y_TEST + 3)), "test data: y must hold labels from 0 to 2"),
     "nan": (bad(data=(X, Y, X_TEST * jnp.nan, Y_TEST)), "test data: x must be finite"),
-    "no threshold": (lambda: train.clipping(0), "threshold must be positive.*0"),
-    "negative": (lambda: train.clipping(-1.0, "value"), "threshold must be positive.*-1"),
-    "not finite": (lambda: train.clipping(float("nan")), "threshold must be positive.*nan"),
-    "clipped by": (lambda: train.clipping(1.0, "length"), "by must be one of norm, value.*length"),
+    "single": (
+        bad(net=network(norm="batch"), batch=1),
+        "x must hold at least 2 examples",
+    ),
     "nan net": (
         bad(net=jax.tree.map(lambda leaf: leaf * jnp.nan, network())),
         "net must be finite",
