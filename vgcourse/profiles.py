@@ -1,41 +1,42 @@
-"""Signals of many networks as one function of numbers, for the pages' explorers."""
+"""Gradients of many networks as one function of numbers, for the pages' explorers."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
-from vgkit import _check, activations, nets
-from vgkit.grads import Loss, error_bound, profile
+from vgkit import _check, activations, grads, nets
 
 Number = int | Int[Array, ""]
 
 
 def profiles(
-    networks: Sequence[nets.MLP],
+    networks: Sequence[nets.Net],
     x: Float[Array, "batch width"],
     y: Shaped[Array, "batch ..."],
-    loss: str | Loss,
+    loss: str | grads.Loss,
 ) -> Callable[..., dict[str, Array]]:
-    """A function of numbers that profiles any of several networks, for an explorer.
+    """Gradients of any of several networks as a function of numbers, for an explorer.
 
     Args:
         networks: Networks of equal shapes whose hidden layers can be stacked.
         x: Batch of examples.
         y: Targets.
-        loss: As for `weight_gradients`.
+        loss: As for `grads.signals`.
 
     Returns:
         A function (depth, activation, initialiser, skip), where activation and initialiser are
-        positions in `ACTIVATIONS` and `networks`. It returns the arrays "error_signal",
-        "weight_gradient" and "bound" per layer, and "ratio", the first layer's error signal over
-        that of the last hidden layer.
+        positions in `activations.ACTIVATIONS` and `networks`. It returns the arrays "error_signal",
+        "weight_gradient" and "bound", a number for each hidden layer, and "ratio", the first
+        layer's error signal over that of the last hidden layer.
+
+    Raises:
+        ValueError: As for `nets.stack`; the function returned, as for `grads.signals`.
     """
-    stacks = [nets.stack(net) for net in networks]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *stacks)
-    spectral_norms = jnp.linalg.norm(stacked.hidden.w, 2, axis=(-2, -1))
+    stacked = _all_stacked(networks)
+    spectral_norms = jnp.linalg.norm(stacked.layers.w, 2, axis=(-2, -1))
     ranges = [activation.slope_range for activation in activations.ACTIVATIONS.values()]
     slope_bounds = jnp.array([max(abs(low), abs(high)) for low, high in ranges])
 
@@ -44,102 +45,101 @@ def profiles(
     ) -> dict[str, Array]:
         depth, skip = jnp.asarray(depth), jnp.asarray(skip)
         net = jax.tree.map(lambda leaf: leaf[initialiser], stacked)
-        phi = activations.by_index(activation)
-        found = profile(net, x, y, loss, phi, depth, skip=skip)
-        bound = error_bound(
-            found.readout_signal,
+        phi = activations.by_index(activation, list(activations.ACTIVATIONS))
+        net = net.replace(depth=depth, activation=phi, skip=skip)
+        signals = grads.signals(net, x, y, loss=loss)
+        bound = grads.error_bound(
+            signals.hidden_norms[depth - 1],
             spectral_norms[initialiser],
             slope_bounds[activation],
             depth,
             skip=skip,
         )
-        ratio = found.error_signal[0] / found.error_signal[depth - 1]
         return {
-            "error_signal": found.error_signal,
-            "weight_gradient": found.weight_gradient,
+            "error_signal": signals.error_norms[:-1],
+            "weight_gradient": signals.weight_norms[:-1],
             "bound": bound,
-            "ratio": ratio[None],
+            "ratio": signals.ratio[None],
         }
 
     return at
 
 
-class Skip(NamedTuple):
-    """A way to lay identity skips around the layers.
-
-    Attributes:
-        skip: Whether there are any.
-        branch: Factor on the branches of a net of a given depth, both single numbers.
-        order: A key of `nets.ORDERS`.
-    """
-
-    skip: bool
-    branch: Callable[[Array], Array | float]
-    order: str = "standard"
-
-
-SKIPS: dict[str, Skip] = {
-    "none": Skip(False, lambda depth: 1.0),
-    "unscaled": Skip(True, lambda depth: 1.0),
-    "1/√L": Skip(True, lambda depth: depth**-0.5),
-    "ReZero": Skip(True, lambda depth: 0.0),
-    "pre-activation": Skip(True, lambda depth: 1.0, "pre_activation"),
-    "pre-activation, 1/√L": Skip(True, lambda depth: depth**-0.5, "pre_activation"),
-    "post-activation": Skip(True, lambda depth: 1.0, "post_activation"),
+SKIPS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "none": lambda depth: {},
+    "unscaled": lambda depth: {"skip": True},
+    "1/√L": lambda depth: {"skip": True, "branch": depth**-0.5},
+    "ReZero": lambda depth: {"skip": True, "branch": 0.0},
+    "pre-activation": lambda depth: {"skip": True, "order": "pre_activation"},
+    "pre-activation, 1/√L": lambda depth: {
+        "skip": True,
+        "branch": depth**-0.5,
+        "order": "pre_activation",
+    },
+    "post-activation": lambda depth: {"skip": True, "order": "post_activation"},
 }
-"""Kinds of residual nets by name. ReZero is as it starts, with all its gates at 0."""
+"""Kinds of residual nets by name: a net's keywords, given its depth.
+
+`net.replace(**SKIPS["1/√L"](net.depth))` is a net of that kind. ReZero is as it starts, with all
+its gates at 0.
+"""
 
 
 def remedy_profiles(
-    networks: Sequence[nets.MLP],
+    networks: Sequence[nets.Net],
     x: Float[Array, "batch width"],
     y: Shaped[Array, "batch ..."],
-    loss: str | Loss,
+    loss: str | grads.Loss,
     names: Sequence[str] = tuple(activations.ACTIVATIONS),
     skips: Sequence[str] = tuple(SKIPS),
 ) -> Callable[..., dict[str, Array]]:
-    """A function of numbers that profiles any combination of remedies, for an explorer.
+    """Gradients under any combination of remedies as a function of numbers, for an explorer.
 
     Args:
-        networks: As for `profiles`, without normalisations.
+        networks: As for `profiles`, drawn with a `norm` of whatever kind.
         x: Batch of examples, at least 2.
         y: Targets.
-        loss: As for `weight_gradients`.
+        loss: As for `grads.signals`.
         names: The activations to choose from.
         skips: The keys of `SKIPS` to choose from.
 
     Returns:
         A function (depth, activation, initialiser, normalisation, skip), all but the depth
         positions in `names`, `networks`, `nets.NORMALISATIONS` and `skips`. It returns the arrays
-        "error_signal", "hidden_signal" and "weight_gradient" per layer, and "ratio", the first
-        layer's hidden signal over that of the last hidden layer.
+        "error_signal", "hidden_signal" and "weight_gradient", a number for each hidden layer, and
+        "ratio", the first layer's hidden gradient over that of the last hidden layer.
 
     Raises:
-        ValueError: As for `weight_gradients`, or if a name is unknown.
+        ValueError: As for `profiles`, or if a name is unknown.
     """
-    stacks = [nets.stack(net) for net in networks]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *stacks)
+    stacked = _all_stacked(networks)
     kinds = [_check.choice("each of skips", name, SKIPS) for name in skips]
-    given = jnp.array([kind.skip for kind in kinds])
-    orders = jnp.array([list(nets.ORDERS).index(kind.order) for kind in kinds])
 
     def at(
         depth: Number, activation: Number, initialiser: Number, normalisation: Number, skip: Number
     ) -> dict[str, Array]:
         depth = jnp.asarray(depth)
-        net = jax.tree.map(lambda leaf: leaf[initialiser], stacked)
-        branch = jnp.stack([jnp.asarray(kind.branch(depth), x.dtype) for kind in kinds])
-        found = profile(
-            nets.equip(net, norm=jnp.asarray(normalisation)), x, y, loss,
-            activations.by_index(activation, names), depth,
-            skip=given[skip], branch=branch[skip], order=orders[skip],
-        )  # fmt: skip
-        ratio = found.hidden_signal[0] / found.hidden_signal[depth - 1]
+        forms = [nets.Form("identity", **kind(depth)) for kind in kinds]
+        net = jax.tree.map(lambda leaf: leaf[initialiser], stacked).replace(
+            depth=depth,
+            activation=activations.by_index(activation, names),
+            norm=jnp.asarray(normalisation),
+            skip=jnp.array([form.skip for form in forms])[skip],
+            branch=jnp.stack([jnp.asarray(form.branch, x.dtype) for form in forms])[skip],
+            order=jnp.array([list(nets.ORDERS).index(form.order) for form in forms])[skip],
+        )
+        signals = grads.signals(net, x, y, loss=loss)
+        hidden = signals.hidden_norms
         return {
-            "error_signal": found.error_signal,
-            "hidden_signal": found.hidden_signal,
-            "weight_gradient": found.weight_gradient,
-            "ratio": ratio[None],
+            "error_signal": signals.error_norms[:-1],
+            "hidden_signal": hidden,
+            "weight_gradient": signals.weight_norms[:-1],
+            "ratio": (hidden[0] / hidden[depth - 1])[None],
         }
 
     return at
+
+
+def _all_stacked(networks: Sequence[nets.Net]) -> nets.Net:
+    """Networks of equal shapes as one whose arrays have the networks on a leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(nets.stack, networks))

@@ -91,16 +91,18 @@ the exact form z * Phi(z) with the error function, not the tanh approximation.
 """
 
 
-def function(name: str) -> Function:
-    """Return the activation called `name`, ready to be applied to an array.
+def function(activation: str | Function) -> Function:
+    """Return an activation as a function of arrays.
 
     Args:
-        name: A key of `ACTIVATIONS`.
+        activation: A key of `ACTIVATIONS`, or a function, which is returned as it is.
 
     Raises:
-        ValueError: If there is no such activation.
+        ValueError: If there is no activation of that name.
     """
-    return _check.choice("activation", name, ACTIVATIONS).function
+    if callable(activation):
+        return activation
+    return _check.choice("activation", activation, ACTIVATIONS).function
 
 
 def by_index(index: Int[Array, ""] | int, names: Sequence[str] = tuple(ACTIVATIONS)) -> Function:
