@@ -110,7 +110,8 @@ def errors(format, net, x, y, loss=output, loss_scale=1.0):
 @pytest.mark.parametrize("depth", [1, 7, 8, 40])
 def test_chain_underflows_at_the_layer_known_by_hand(depth, name):
     for scale in (0, 3, 15):
-        found = errors(name, chain(depth), *ONE, loss_scale=2.0**scale)
+        net = chain(depth) if depth < 10 else nets.stack(chain(depth))
+        found = errors(name, net, *ONE, loss_scale=2.0**scale)
         layer = np.arange(1, depth + 1)
         below = 4 * (layer - depth) + scale < LAST[name]
         np.testing.assert_array_equal(found.error_signals.lost[:-1], below)
@@ -137,7 +138,7 @@ def test_a_traced_format_and_depth_find_the_same_in_the_chain():
         signals = jax.lax.switch(format, [lambda name=name: narrow(name) for name in grads.FORMATS])
         return grads.format_errors(signals, grads.signals(net, x, y, loss=output, dtype="float64"))
 
-    for depth, scale in [(1, 15), (8, 0), (40, 0), (40, 15)]:
+    for depth, scale in [(1, 15), (8, 0), (8, 15)]:
         net = nets.unstack(stacked.replace(depth=depth))
         for position, format in enumerate(grads.FORMATS):
             found = profile(position, depth, 2.0**scale)

@@ -57,9 +57,7 @@ def signals(
 
         return model_signals(model, *batch, loss=loss, dtype=dtype, loss_scale=loss_scale)
     if len(batch) != 2:
-        raise ValueError(
-            f"signals(net, x, y) takes x and y after a Net; got {len(batch)} arguments"
-        )
+        raise ValueError(f"batch must be x and y for a Net; got {len(batch)} arguments")
     return _net_signals(model, *batch, loss, dtype, loss_scale, statistics)
 
 
@@ -109,44 +107,39 @@ def _measured(
     loss: Loss,
     dtype: Any,
 ) -> Signals:
-    wide = x.dtype if dtype is None else jnp.promote_types(dtype, jnp.float32)
     if dtype is not None:  # gradients are collected in float64, whatever they are computed in
+        wide = jnp.promote_types(dtype, jnp.float32)
         net = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), net)
         loss_scale = jnp.asarray(loss_scale, wide)
         y = y.astype(wide) if jnp.issubdtype(y.dtype, jnp.floating) else y
-    along = forward_pass.Probes(*[int(net.stacked)] * 2, 0)  # the axis of the examples
+    examples = forward_pass.Probes(*[int(net.stacked)] * 2, 0)  # the examples' axis in the probes
 
-    def outputs(net: nets.Net, probes: Any, keep: Any) -> tuple[Any, Array]:
+    def forward(net: nets.Net, probes: Any, keep: Any) -> tuple[Any, Array]:
         def one(x: Array, probes: Any) -> tuple[Any, Array]:
             return forward_pass.run(net, x, keep, probes=probes, statistics=statistics, dtype=dtype)
 
-        axes = None if probes is None else along
-        out_axes = int(net.stacked), 0
-        return jax.vmap(one, (0, axes), out_axes, axis_name=nets.BATCH)(x, probes)
+        axes = None if probes is None else examples
+        return jax.vmap(one, (0, axes), (int(net.stacked), 0), axis_name=nets.BATCH)(x, probes)
 
     def run(net: nets.Net, probes: Any) -> tuple[Array, None]:
-        _, found = outputs(net, probes, lambda here: None)
-        return jax.vmap(loss)(found.astype(wide), y), None
+        _, outputs = forward(net, probes, lambda here: None)
+        outputs = outputs if dtype is None else outputs.astype(wide)
+        return jax.vmap(loss)(outputs, y), None
 
-    kept, output = jax.eval_shape(
-        lambda net: outputs(net, None, lambda here: (here.z, here.h)), net
-    )
-    z, h = kept if net.stacked else ([z for z, _ in kept], [h for _, h in kept])
-    collected = x.dtype if dtype is None else jnp.float64
-    probes = jax.tree.map(
-        lambda like: jnp.zeros(like.shape, collected), forward_pass.Probes(z, h, output)
-    )
+    def zeros(like: Any) -> Array:
+        return jnp.zeros(like.shape, like.dtype if dtype is None else jnp.float64)
+
+    rows, output = jax.eval_shape(lambda net: forward(net, None, lambda row: (row.z, row.h)), net)
+    z, h = rows if net.stacked else (tuple(row[part] for row in rows) for part in (0, 1))
+    probes = jax.tree.map(zeros, forward_pass.Probes(z, h, output))
     back = backward(run, net, probes, examples=len(x), loss_scale=loss_scale)
-    by_net, by_probe = back.by_params, back.by_probes
-
-    hidden = (lambda arrays: arrays) if net.stacked else tuple
     return Signals(
-        losses=back.losses,
-        error_signals=PerLayer(hidden(by_probe.z), by_probe.output),
-        hidden_gradients=PerLayer(hidden(by_probe.h)),
-        weight_gradients=per_layer(by_net),
-        bias_gradients=per_layer(by_net, "b"),
-        gradient=by_net,
+        losses=back.losses if dtype is None else back.losses.astype(jnp.float64),
+        error_signals=PerLayer(back.by_probes.z, back.by_probes.output),
+        hidden_gradients=PerLayer(back.by_probes.h),
+        weight_gradients=per_layer(back.by_params),
+        bias_gradients=per_layer(back.by_params, "b"),
+        gradient=back.by_params,
         depth=net.depth,
     )
 
