@@ -7,13 +7,9 @@ import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import ipywidgets as widgets
-import jax.numpy as jnp
+import powers
 import yaml
 from conftest import ROOT
-
-from vgcourse import charts
-from vgkit import explore
 
 TEACH = (ROOT / "teach.md").read_text()
 
@@ -53,18 +49,7 @@ def test_hub(tmp_path):
 
 
 def test_an_explorer_can_be_taken_as_a_drawing(tmp_path, monkeypatch):
-    explore.Explorer(
-        "Depth",
-        lambda scale: {
-            "error_signal": scale * jnp.arange(1.0, 3),
-            "weight_gradient": jnp.ones(2),
-            "bound": jnp.ones(2),
-            "ratio": jnp.array(0.5),
-        },
-        controls={"scale": widgets.IntSlider(value=1, min=1, max=3, description="Scale")},
-        chart=charts.signals(),
-    )
-    code = re.findall(r"```python\n(from vgkit import explore.*?)```", TEACH, re.DOTALL)
+    code = re.search(r"```python\n(explorer\..*?)```", TEACH, re.DOTALL)[1]
     monkeypatch.chdir(tmp_path)
-    exec(code[0], {})
+    exec(code, {"explorer": powers.make()})
     assert (tmp_path / "explorer.pdf").read_bytes().startswith(b"%PDF")

@@ -25,7 +25,7 @@ ALLOWED = {
     "train": {"nets", "recurrent", "grads", "monitor", "activations"},
     "diagnose": {"grads", "monitor"},
     "plots": set(),
-    "explore": set(),
+    "explore": {"plots"},
 }
 ALLOWED["__init__"] = ALLOWED.keys() - {"_check"}
 MODULES = sorted([*KIT.rglob("*.py"), *COURSE.rglob("*.py")])
