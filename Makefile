@@ -38,7 +38,7 @@ $(VENV)/.test: tests/requirements.txt $(VENV)/.book
 # Most programs of pages and tests run once or a few times, so XLA had better compile them fast; and two
 # pages keep two cores busy, so it need not split a program to compile its parts at once.
 FAST := --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
-book lab check: export XLA_FLAGS := $(or $(XLA_FLAGS),$(FAST))
+book lab test check: export XLA_FLAGS := $(or $(XLA_FLAGS),$(FAST))
 book: $(VENV)/.book ## Execute and build the book
 	$(BIN)/jupyter-book build . -W --keep-going $(FLAGS)
 
@@ -56,24 +56,30 @@ lab: $(VENV)/.book ## Open the chapters as notebooks
 	$(BIN)/jupytext-config set-default-viewer markdown
 	$(BIN)/jupyter lab index.md
 
+# Two processes with one thread each: more threads than cores spend a third of their time waiting for each other.
+PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 NPROC=1 \
+          $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+
 # TORCH=1 adds PyTorch as one more oracle. It is no default: on many machines it is gigabytes.
-test: $(VENV)/.test ## Build the book and run every check (TORCH=1: PyTorch as an oracle too)
+test: $(VENV)/.test ## Before every commit: ruff, all unit tests, a book of two pages, one notebook (TORCH=1: PyTorch as an oracle too)
 	@if [ "$(TORCH)" = 1 ]; then $(PIP) torch==2.13.0 || \
 	  echo "PyTorch could not be installed; its oracle is left out."; fi
 	$(BIN)/python tools/chromium.py
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(PYTEST) tests/small tests/unit
+
+check: $(VENV)/.test ## What takes longer: build the book; test every page, notebook, claim and kept result
+	$(BIN)/python tools/chromium.py
 	$(MAKE) book
-	$(MAKE) check
+	$(PYTEST) tests/notebooks tests/results tests/book
 
-# Four processes, as many tests wait for a browser or a kernel; each with one thread, as more threads
-# than cores spend a third of their time waiting for each other.
-check: export OPENBLAS_NUM_THREADS := 1
-check: export OMP_NUM_THREADS := 1
-check: export NPROC := 1
-check: $(VENV)/.test ## Run every check on the book as it is built
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=15
-
-latest: ## Try the newest releases of all dependencies; the environment stays as it is
-	$(PYTHON) -m tools.latest
+# The newest releases, in an environment of their own. The book stays with Jupyter Book 1 and is left out.
+latest: ## Run the unit tests with the newest releases of all dependencies
+	$(PYTHON) -m venv --clear _build/latest
+	_build/latest/bin/python -m pip install --quiet --upgrade pip
+	_build/latest/bin/python -m pip install --quiet --upgrade --group unit ".[course]"
+	_build/latest/bin/python -m pytest -n 2 --dist loadfile tests/unit
 
 # A quarter of an hour. Peers only: what can't be had, the table says is missing.
 bench: $(VENV)/.test ## Measure the speed beside peers (WRITE=1: keep it in benchmarks/speed.md; WHOLE=1: a fresh clone too)

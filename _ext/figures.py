@@ -1,14 +1,13 @@
 """Figures that follow the page's theme: matplotlib's SVG, compacted, within the page.
 
-The pages' kernels are those of the folder `kernels`, which draw SVG where JupyterLab's draw PNG.
+The pages' kernels are those of the folder `kernels`: they draw SVG where JupyterLab's draw PNG, and
+show explorers by their static face.
 Every colour becomes a CSS variable with itself as default: `_static/book.css` gives each its
 partner on a dark ground.
 """
 
-import base64
 import os
 import re
-import struct
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,17 +22,16 @@ STYLE = HERE.parent / "vgcourse" / "course.mplstyle"
 CSS = HERE.parent / "_static" / "book.css"
 LINK = re.compile(r"#([^)]+)")  # in href="#name" and in clip-path="url(#name)"
 COLOUR = re.compile(r"#([0-9a-f]{6})\b")
-PNG = re.compile(r"<img( alt=\"[^\"]*\" src=\"data:image/png;base64,)([\w+/]{32})")
 DECIMALS = re.compile(r"(\.\d\d)\d+")
 ROOT_STYLE = "fill: var(--on-000000, #000000); stroke-linejoin: round; stroke-linecap: butt"
-"""What matplotlib leaves unsaid, or says of all elements of the document."""
+"""What matplotlib leaves to defaults, or to a style sheet for all elements of the document."""
 POINT = 1 / 72  # inch, the unit of matplotlib's SVG
 
 log = logging.getLogger(__name__)
 
 
 def partners() -> set[str]:
-    """The colours that the style sheet knows on a dark ground, as six digits."""
+    """The colours with a partner on a dark ground in the style sheet, as six digits."""
     return set(re.findall(r"--on-([0-9a-f]{6}):", CSS.read_text("utf-8")))
 
 
@@ -52,25 +50,25 @@ def compact(text: str, alt: str, prefix: str, dpi: float) -> tuple[str, set[str]
         for child in list(parent):
             if child.tag.rpartition("}")[2] in ("metadata", "style"):
                 parent.remove(child)
-    names: dict[str, str] = {}
+    names: dict[str, str] = {}  # new ids by old ones, of those that something links to
 
-    def renamed(link: re.Match) -> str:
+    def short(link: re.Match) -> str:
         return "#" + names.setdefault(link[1], f"{prefix}{len(names)}")
 
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
         attributes = {name.rpartition("}")[2]: value for name, value in element.attrib.items()}
         for name in {"href", "clip-path"} & attributes.keys():
-            attributes[name] = LINK.sub(renamed, attributes[name])
+            attributes[name] = LINK.sub(short, attributes[name])
         for name in {"d", "x", "y"} & attributes.keys():
             attributes[name] = " ".join(DECIMALS.sub(r"\1", attributes[name]).split())
         if "style" in attributes:
             attributes["style"] = COLOUR.sub(r"var(--on-\1, #\1)", attributes["style"])
         element.attrib = attributes
     for element in root.iter():
-        known = names.get(element.attrib.pop("id", ""))
-        if known:
-            element.set("id", known)
+        name = names.get(element.attrib.pop("id", ""))
+        if name:
+            element.set("id", name)
     _, _, width, height = map(float, root.get("viewBox", "").split())
     root.attrib = {
         "class": "vg-figure",
@@ -110,22 +108,9 @@ class Inline(SphinxPostTransform):
             image.replace_self(nodes.raw("", figure, format="html"))
 
 
-def sized(image: re.Match) -> str:
-    """An explorer's picture with its size said, so that nothing moves when it is drawn."""
-    width, height = struct.unpack(">16x2I", base64.b64decode(image[2]))
-    return f'<img width="{width}" height="{height}"{image[1]}{image[2]}'
-
-
-def size(app: Sphinx, pagename: str, template: str, context: dict, doctree: object) -> None:
-    """Say the sizes of the pictures that are part of a page."""
-    if "body" in context:
-        context["body"] = PNG.sub(sized, context["body"])
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Let the pages' kernels draw SVG, and put it into the pages."""
+    """Have the pages run by the book's own kernels, and put their figures into the pages."""
     paths = (str(HERE), os.environ.get("JUPYTER_PATH", ""))
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, paths))
     app.add_post_transform(Inline)
-    app.connect("html-page-context", size)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

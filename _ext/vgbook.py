@@ -221,8 +221,7 @@ class Launch(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Connect the parts; the pages' kernels inherit the environment variable."""
-    os.environ["VGKIT_STATIC"] = "1"
+    """Connect the parts."""
     app.add_config_value("vgbook_repository", "", "html")
     app.add_config_value("vgbook_branch", "", "html")
     app.add_config_value("vgbook_fingerprint", fingerprint(), "env")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.speed import measure, table
 
-PARTS = ("gradients", "live", "book", "grids", "scaling", "devices", "monitoring", "course")
+PARTS = ("imports", "gradients", "live", "book", "grids", "scaling", "monitoring", "course")
 LONG = ("clone",)
 ROOT = Path(__file__).parents[1]
 

@@ -2,9 +2,12 @@ import functools
 import http.server
 import importlib.resources
 import os
+import re
+import shutil
 import subprocess
 import threading
 import types
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -26,6 +29,13 @@ QUIET = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+
+# The theme looks a while later which boxes scroll on another screen; and colours may fade.
+SETTLED = """theme => document.documentElement.dataset.theme === theme
+  && document.getAnimations().every(fade => fade.playState === 'finished')
+  && [...document.querySelectorAll('pre, .pst-scrollable-table-container')].every(
+    box => box.scrollWidth <= box.clientWidth || box.tabIndex === 0)"""
 
 
 def tracked():
@@ -107,21 +117,29 @@ def browser():
         launched.close()
 
 
-@pytest.fixture(scope="session")
-def site(book):
-    """Address of the book on a local server."""
+@contextmanager
+def serve(folder):
+    """Address of a folder on a local server, which lets a browser show notebooks as text."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
+        def guess_type(self, path):
+            return "text/plain" if path.endswith(".ipynb") else super().guess_type(path)
+
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=book)
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    answer = functools.partial(Quiet, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def site(book):
+    """Address of the book on a local server."""
+    with serve(book) as address:
+        yield address
 
 
 @pytest.fixture
@@ -163,3 +181,42 @@ def open_page(browser):
     yield open_it
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Address of a JupyterLab server on a copy of the chapters, with settings of its own."""
+    from tools.lab import served
+
+    top = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "chapters", top / "course" / "chapters")
+    for page in (ROOT / "index.md", *(ROOT / "tests" / "notebooks").glob("*.md")):
+        shutil.copy(page, top / "course")
+    with served(top / "course", top / "own") as address:
+        yield address
+
+
+def run_all(page):
+    """Run all cells of the notebook that JupyterLab shows."""
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
+
+
+@pytest.fixture(scope="module")
+def run(lab, browser):
+    """Opens a notebook of the course and runs all of it; a picture of the end is left."""
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+
+    def open_and_run(path):
+        page.goto(f"{lab}/lab/tree/{path}?reset&token=secret")  # no tab of another test
+        page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=90_000)
+        # The notebook calls itself idle before it has a kernel, the status bar only after.
+        page.get_by_text("| Idle").wait_for(timeout=90_000)
+        run_all(page)
+        return page
+
+    yield open_and_run
+    shots = ROOT / "_build" / "test-artifacts"
+    shots.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=shots / "lab.png")
+    page.close()

@@ -30,13 +30,13 @@ def all_pages() -> list[str]:
 
 
 def live() -> list[str]:
-    """The pages that have an explorer."""
-    return _with("explore.Explorer(")
+    """The pages that have an explorer: in cells with the tag "explorer"."""
+    return _with(r"^:?tags: \[.*\bexplorer\b")
 
 
 def asking() -> list[str]:
     """The pages that have questions to check oneself by."""
-    return _with("selfcheck.show(")
+    return _with(r"selfcheck\.show\(")
 
 
 def figures(text: str) -> int:
@@ -44,5 +44,6 @@ def figures(text: str) -> int:
     return len(re.findall(r"plt\.subplots\(|^figure$", text, re.MULTILINE))
 
 
-def _with(call: str) -> list[str]:
-    return [page for page in all_pages() if call in (ROOT / f"{page}.md").read_text("utf-8")]
+def _with(pattern: str) -> list[str]:
+    texts = {page: (ROOT / f"{page}.md").read_text("utf-8") for page in all_pages()}
+    return [page for page, text in texts.items() if re.search(pattern, text, re.MULTILINE)]

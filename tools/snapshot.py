@@ -1,8 +1,8 @@
 """What the course says, as data, to compare before and after a change of its code.
 
-    python -m tools.snapshot write before.json           # from the pages as the book's build ran them
-    python -m tools.snapshot compare before.json         # the same, beside what was written
-    python -m tools.snapshot compare before.json chapters/depth.md ...   # runs these pages itself
+    python -m tools.snapshot write before.json      # from the pages as the book's build ran them
+    python -m tools.snapshot compare before.json    # the same, beside what was written
+    python -m tools.snapshot compare before.json chapters/depth.md ...  # runs these pages itself
 
 For every page: the numbers in its text, what its cells print, the packed grid of every explorer.
 """
@@ -22,11 +22,9 @@ from jupyter_cache import get_cache
 from myst_nb.core.read import read_myst_markdown_notebook
 from nbclient import NotebookClient
 
-from tools import pages
-from vgkit.explore import grid
+from tools import grids, pages
 
 GLUED = "application/papermill.record/text/plain"
-DATA = re.compile(r'<script type="application/json" class="vg-data">(.*?)</script>', re.DOTALL)
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 CLOSE = 0.004
 """Two roundings of the grid's coarser step, as a share."""
@@ -49,16 +47,15 @@ def contents(notebook: nbformat.NotebookNode) -> dict[str, Any]:
         data = output.get("data", {})
         if GLUED in data:
             numbers[output.metadata["scrapbook"]["name"]] = data[GLUED].strip("'\"")
-        for match in DATA.finditer(data.get("text/html", "")):
-            explorer = json.loads(match[1].replace("\\u003c", "<"))
-            grids = {name: unpacked(packed) for name, packed in explorer["grid"].items()}
-            explorers[explorer["title"]] = grids
+        for explorer in grids.shipped(data.get("text/html", "")):
+            arrays = {name: unpacked(packed) for name, packed in explorer["grid"].items()}
+            explorers[explorer["title"]] = arrays
     return {"numbers": numbers, "text": "".join(text).splitlines(), "explorers": explorers}
 
 
 def unpacked(packed: dict[str, Any]) -> dict[str, Any]:
     """An explorer's array with its axes, NaN and infinities as text."""
-    rows = grid.unpack(packed)
+    rows = grids.unpack(packed)
     return {"over": packed["over"], "rows": [[plain(v) for v in row] for row in rows.tolist()]}
 
 
@@ -84,7 +81,8 @@ def run(page: str) -> dict[str, Any]:
     os.environ["JUPYTER_PATH"] = str(pages.ROOT / "_ext")
     path = pages.ROOT / page
     notebook = read_myst_markdown_notebook(path.read_text("utf-8"))
-    notebook.cells = [c for c in notebook.cells if "skip-execution" not in c.metadata.get("tags", [])]
+    cells = notebook.cells
+    notebook.cells = [c for c in cells if "skip-execution" not in c.metadata.get("tags", [])]
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": path.parent}}).execute()
     return contents(notebook)
 

@@ -5,8 +5,9 @@ from types import MappingProxyType
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
-from vgkit.explore.charts import chart, series
+from vgkit.explore import chart, first_true, series
 
 FORMAT_LINES = [
     {
@@ -24,69 +25,86 @@ FORMAT_LINES = [
 def signals() -> dict[str, Any]:
     """A chart of a network's signals per layer, on a logarithmic axis with the formats' ends.
 
-    The results must hold "error_signal", "weight_gradient" and "bound" per layer, and "ratio", the
-    first layer's error signal over that of the last hidden layer.
+    The results must hold "error_signal", "weight_gradient" and "bound" per layer, "ratio", the
+    first layer's error signal over that of the last hidden layer, and "sentence", their `outcome`.
     """
     return chart(
         [
             series("error_signal", "Error signal dL/dz"),
             series("weight_gradient", "Weight gradient dL/dW"),
-            series("bound", "Bound on the error signal", marker=None, dash=True),
+            series("bound", "Bound on the error signal", marker=False, dash=True),
         ],
         x={"label": "Layer (1 is nearest the input)", "name": "layer", "start": 1},
         y={"label": "RMS over units and examples", "scale": "log"},
         lines=FORMAT_LINES,
         summary=[
-            ("error_signal == 0", "Layer 1's error signal is exactly 0: no path is left."),
-            ("ratio < 0.01", "It vanishes: layer 1 gets {ratio} of the last hidden layer's error "
-             "signal."),
-            ("ratio > 100", "It explodes: layer 1 gets {ratio} times the last hidden layer's error "
-             "signal."),
-            ("", "It passes: layer 1 gets {ratio} times the last hidden layer's error signal."),
-        ],
-    )  # fmt: skip
-
-
-def time_steps(
-    drawn: Mapping[str, str], kept: str, *, dashed: Mapping[str, str] = MappingProxyType({})
-) -> dict[str, Any]:
-    """A chart of gradients against the time step, on a logarithmic axis with the formats' ends.
-
-    Args:
-        drawn: Labels of gradients by the name of their array; 1 is their size at the last step.
-        kept: Name of the array whose first number is what is left of them at step 0.
-        dashed: Labels of curves to compare them with, by the name of their array.
-    """
-    left = "the gradient of the last step gets back to step 0."
-    return chart(
-        [series(name, label, marker=None) for name, label in drawn.items()]
-        + [series(name, label, marker=None, dash=True) for name, label in dashed.items()],
-        x={"label": "Time step (the loss reads the last one)", "name": "step", "start": 0},
-        y={"label": "Norm of the gradient, 1 at the last step", "scale": "log"},
-        lines=FORMAT_LINES,
-        summary=[
-            (f"{kept} == 0", "Exactly 0 of the gradient gets back to step 0: no path is left."),
-            (f"{kept} < 0.01", f"It vanishes: {{{kept}}} of {left}"),
-            (f"{kept} > 100", f"It explodes: {{{kept}}} times {left}"),
-            ("", f"It passes: {{{kept}}} times {left}"),
+            "Layer 1's error signal is exactly 0: no path is left.",
+            "It vanishes: layer 1 gets {ratio} of the last hidden layer's error signal.",
+            "It explodes: layer 1 gets {ratio} times the last hidden layer's error signal.",
+            "It passes: layer 1 gets {ratio} times the last hidden layer's error signal.",
         ],
     )
 
 
-def training(summary: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Charts of a training run: loss; signals, weights, a histogram and the units, at one epoch.
+def time_steps(
+    drawn: Mapping[str, str], ratio: str, *, dashed: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """A chart of gradients against the time step, on a logarithmic axis with the formats' ends.
 
-    The results must hold the arrays of `training_viewer.viewer`.
+    The results must hold these arrays, and "sentence", the `outcome` of the ratio.
 
     Args:
-        summary: As for `chart`.
+        drawn: Labels of gradients by the name of their array; 1 is their size at the last step.
+        ratio: Name of the array whose first number is the gradient at step 0 over that at the last.
+        dashed: Labels of curves to compare them with, by the name of their array.
+    """
+    rest = "the gradient of the last step gets back to step 0."
+    return chart(
+        [series(name, label, marker=False) for name, label in drawn.items()]
+        + [series(name, label, marker=False, dash=True) for name, label in dashed.items()],
+        x={"label": "Time step (the loss reads the last one)", "name": "step", "start": 0},
+        y={"label": "Norm of the gradient, 1 at the last step", "scale": "log"},
+        lines=FORMAT_LINES,
+        summary=[
+            "Exactly 0 of the gradient gets back to step 0: no path is left.",
+            f"It vanishes: {{{ratio}}} of {rest}",
+            f"It explodes: {{{ratio}}} times {rest}",
+            f"It passes: {{{ratio}}} times {rest}",
+        ],
+    )
+
+
+def outcome(
+    ratio: Float[Array, "..."], gradient: Float[Array, "..."] | None = None
+) -> Int[Array, ""]:
+    """Position of the sentence of `signals` and `time_steps` that holds.
+
+    The sentences: no path, vanishes, explodes, passes; a factor of 100 counts as vanishing or
+    exploding.
+
+    Args:
+        ratio: First layer over last, or first step over last; a single number.
+        gradient: The numerator, where the ratio may be 0 / 0.
+    """
+    no_path = (ratio if gradient is None else gradient) == 0
+    return first_true(no_path, ratio < 0.01, ratio > 100)
+
+
+def training(summary: Sequence[str]) -> list[dict[str, Any]]:
+    """Charts of a training run: loss; signals, weights, a histogram and the units, at one epoch.
+
+    The results must hold the arrays of `training_viewer.viewer`, and "sentence", the position of
+    one of several sentences.
+
+    Args:
+        summary: The sentences, as for `chart`.
     """
     layer = {"label": "Layer (1 is nearest the input)", "name": "layer", "start": 1}
     entries = {"label": "Entries of dL/dz, power of ten (left: exactly 0)", "name": "power of ten"}
     return [
         chart(
-            [series("loss", "Training loss", marker=None),
-             series("wrong", "Share of test examples read wrong", marker=None),
+            [series("loss", "Training loss", marker=False),
+             series("wrong", "Share of test examples misclassified", marker=False),
              series("loss_now", "This epoch", x="now", colour=0, hold=False)],
             x={"label": "Epoch", "name": "epoch"},
             y={"label": "Loss; share", "scale": "log"},
@@ -97,25 +115,21 @@ def training(summary: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
              series("low", "Error signal: all seeds", kind="band", upper="high", colour=0)],
             x=layer,
             y={"label": "RMS", "scale": "log"},
-            summary=[],
         ),
         chart(
             [series("size", "Size now"), series("moved", "Distance moved"),
              series("update", "One update")],
             x=layer,
             y={"label": "Weights: share of their size", "scale": "log"},
-            summary=[],
         ),
         chart(
             [series("first", "First layer", kind="bars"), series("last", "Last hidden layer")],
             x={**entries, "values": "decades"},
             y={"label": "Share of entries in %"},
-            summary=[],
         ),
         chart(
             [series("dead", "Units off for all examples"), series("flat", "Slopes small or 0")],
             x=layer,
             y={"label": "Share in %", "domain": [0, 105]},
-            summary=[],
         ),
     ]  # fmt: skip

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
+from vgcourse import charts
 from vgkit import _check, activations, grads, nets
 
 Number = int | Int[Array, ""]
@@ -28,9 +29,8 @@ def profiles(
 
     Returns:
         A function (depth, activation, initialiser, skip), where activation and initialiser are
-        positions in `activations.ACTIVATIONS` and `networks`. It returns the arrays "error_signal",
-        "weight_gradient" and "bound", a number for each hidden layer, and "ratio", the first
-        layer's error signal over that of the last hidden layer.
+        positions in `activations.ACTIVATIONS` and `networks`. It returns what `charts.signals`
+        draws, with a number for each hidden layer.
 
     Raises:
         ValueError: As for `nets.stack`; the function returned, as for `grads.signals`.
@@ -59,7 +59,8 @@ def profiles(
             "error_signal": signals.error_norms[:-1],
             "weight_gradient": signals.weight_norms[:-1],
             "bound": bound,
-            "ratio": signals.ratio[None],
+            "ratio": signals.ratio,
+            "sentence": charts.outcome(signals.ratio, signals.error_norms[0]),
         }
 
     return at
@@ -106,8 +107,9 @@ def remedy_profiles(
     Returns:
         A function (depth, activation, initialiser, normalisation, skip), all but the depth
         positions in `names`, `networks`, `nets.NORMALISATIONS` and `skips`. It returns the arrays
-        "error_signal", "hidden_signal" and "weight_gradient", a number for each hidden layer, and
-        "ratio", the first layer's hidden gradient over that of the last hidden layer.
+        "error_signal", "hidden_signal" and "weight_gradient", a number for each hidden layer,
+        "ratio", the first layer's hidden gradient over that of the last hidden layer, and
+        "sentence", its `charts.outcome`.
 
     Raises:
         ValueError: As for `profiles`, or if a name is unknown.
@@ -130,11 +132,13 @@ def remedy_profiles(
         )
         signals = grads.signals(net, x, y, loss=loss)
         hidden = signals.hidden_norms
+        ratio = hidden[0] / hidden[depth - 1]
         return {
             "error_signal": signals.error_norms[:-1],
             "hidden_signal": hidden,
             "weight_gradient": signals.weight_norms[:-1],
-            "ratio": (hidden[0] / hidden[depth - 1])[None],
+            "ratio": ratio,
+            "sentence": charts.outcome(ratio, hidden[0]),
         }
 
     return at

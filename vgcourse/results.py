@@ -2,7 +2,11 @@
 
 import json
 from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+
+FOLDER = Path(str(resources.files("vgcourse"))) / "_data"
 
 
 def load(name: str) -> dict[str, Any]:
@@ -17,8 +21,24 @@ def load(name: str) -> dict[str, Any]:
     Raises:
         ValueError: If there are no results of that name.
     """
-    folder = resources.files("vgcourse").joinpath("_data")
-    names = sorted(f.name.removesuffix(".json") for f in folder.iterdir() if ".json" in f.name)
+    names = sorted(path.stem for path in FOLDER.glob("*.json"))
     if name not in names:
         raise ValueError(f"name must be one of {', '.join(names)}; got {name!r}")
-    return json.loads(folder.joinpath(f"{name}.json").read_text())
+    return json.loads((FOLDER / f"{name}.json").read_text())
+
+
+def save(name: str, results: dict[str, Any], **settings: Any) -> None:
+    """Write results to where `load` reads them.
+
+    Args:
+        name: Of the module in `vgcourse.experiments` that made them.
+        results: What is to be saved besides "made".
+        **settings: What they were made with.
+    """
+    made = {
+        "command": f"python -m vgcourse.experiments.{name} --write",
+        **settings,
+        "versions": {package: version(package) for package in ("jax", "optax", "numpy")},
+    }
+    text = json.dumps({**results, "made": made}, sort_keys=True, separators=(",", ":"))
+    (FOLDER / f"{name}.json").write_text(text + "\n")

@@ -23,11 +23,11 @@ def viewer(history: History, epochs: Sequence[int]) -> Viewer:
 
     Args:
         history: Arrays with two leading axes, runs and seeds, and one row for each epoch.
-        epochs: Rows that can be looked at.
+        epochs: Rows to choose from.
 
     Returns:
         A JAX function (epoch, run) of one of `epochs` and the position of a run. Its arrays: over
-        all epochs "loss" and "wrong", the share of test examples not read; per layer "signal",
+        all epochs "loss" and "wrong", the share of test examples misclassified; per layer "signal",
         with "low" and "high", "gradient", "moved", "update" and "size", shares of the weights'
         initial size, and in percent "dead" and "flat"; over `DECADES`, in percent, the error
         signal's entries in the "first" and the "last" hidden layer.
@@ -49,10 +49,10 @@ def viewer(history: History, epochs: Sequence[int]) -> Viewer:
     initial = history.weights[:, :, :1]
     initial = np.where(initial > 0, initial, np.nan)
 
-    def over_seeds(values: np.ndarray, pick: Callable = np.ma.median) -> np.ndarray:
-        hidden = np.expand_dims(lost, tuple(range(3, values.ndim)))
-        seen = np.ma.array(values, mask=np.broadcast_to(hidden, values.shape))
-        return np.ma.filled(pick(seen, axis=1), np.nan)
+    def over_seeds(values: np.ndarray, statistic: Callable = np.ma.median) -> np.ndarray:
+        mask = np.expand_dims(lost, tuple(range(3, values.ndim)))
+        masked = np.ma.array(values, mask=np.broadcast_to(mask, values.shape))
+        return np.ma.filled(statistic(masked, axis=1), np.nan)
 
     per_layer = {
         "signal": over_seeds(history.error_signal),
@@ -73,7 +73,7 @@ def viewer(history: History, epochs: Sequence[int]) -> Viewer:
     stops, decades = jnp.asarray(rows), jnp.asarray(DECADES, float)
     numbers = jnp.asarray(np.arange(curves["loss"].shape[1]), float)
 
-    def look(epoch: Array | int, run: Array | int) -> dict[str, Array]:
+    def at(epoch: Array | int, run: Array | int) -> dict[str, Array]:
         row = jnp.searchsorted(stops, epoch)
         return {
             **{name: values[run, row] for name, values in per_layer.items()},
@@ -85,7 +85,7 @@ def viewer(history: History, epochs: Sequence[int]) -> Viewer:
             "right_now": 100 * (1 - curves["wrong"][run, epoch])[None],
         }
 
-    return look
+    return at
 
 
 def _by_decade(counts: Int[np.ndarray, "runs seeds rows 51"]) -> Float[np.ndarray, "runs rows 15"]:

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 __all__ = ["COLOURS", "layers", "spread"]
 
 COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#8a4f7d")
-"""Told apart by readers with any common colour blindness, and in print."""
+"""Distinguishable with any common colour blindness, and in print."""
+MARKERS = "os^D"
 
 
 def spread(
@@ -47,7 +48,7 @@ def layers(
         colour: Which of `COLOURS`.
     """
     norms = np.asarray(norms)
-    spread(axes, 1 + np.arange(norms.shape[1]), norms, label, colour, marker="os^D"[colour])
+    spread(axes, 1 + np.arange(norms.shape[1]), norms, label, colour, marker=MARKERS[colour])
     axes.set_yscale("log")
     axes.set_xlabel("layer (1 is nearest the input)")
     axes.xaxis.get_major_locator().set_params(integer=True)

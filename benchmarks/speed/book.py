@@ -21,8 +21,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.speed.live import depth_explorer, percentiles
 from benchmarks.speed.measure import Row
-from tools import chromium, explorers
-from vgkit.explore import live
+from tools import chromium, grids, pages
+from vgkit.explore import web
 
 PART = "A slider move, in the book"
 ROOT = Path(__file__).parents[2]
@@ -137,20 +137,19 @@ def through_manager(folder: Path) -> float:
     in the browser to a widget that looks the results up.
     """
     explorer = depth_explorer()
-    ours = explorer.html()
+    ours = explorer.static()["text/html"]
     (folder / "ours.html").write_text(f"<!doctype html><meta charset=utf-8><body>{ours}")
-    host = (live.HERE / "host.mjs").read_text("utf-8")
-    script = live.SCRIPT.removesuffix("export default { render };\n")
+    script = web.EXPORT + web.CHART.removesuffix("export default { render };\n")
 
-    page = explorer._page()
-    positions = {c["name"]: traitlets.Int(c["value"]).tag(sync=True) for c in page["controls"]}
-    decoder = host[: host.index("// A control as a native input")]
+    (page,) = grids.shipped(ours)
+    positions = {c["name"]: traitlets.Int(c["position"]).tag(sync=True) for c in page["controls"]}
+    decoder = web.HOST[: web.HOST.index("// A control as a native input")]
     peer = type(
         "Peer",
         (anywidget.AnyWidget,),
         {
             "_esm": script + decoder + PEER,
-            "_css": (live.HERE / "chart.css").read_text("utf-8"),
+            "_css": web.STYLE,
             "page": traitlets.Dict().tag(sync=True),
             **positions,
         },
@@ -159,7 +158,7 @@ def through_manager(folder: Path) -> float:
     for spec in page["controls"]:
         stops, named = len(spec["options"]), {"description": spec["label"]}
         if spec["kind"] == "slider":
-            control, value = ipywidgets.IntSlider(spec["value"], 0, stops - 1, **named), "value"
+            control, value = ipywidgets.IntSlider(spec["position"], 0, stops - 1, **named), "value"
         else:
             kind = {"select": ipywidgets.Dropdown, "buttons": ipywidgets.ToggleButtons}[
                 spec["kind"]
@@ -189,16 +188,16 @@ def through_manager(folder: Path) -> float:
 
 PEER = """
 export default { render: ({ model, el }) => {
-  const { title, controls, specs, grid } = model.get('page');
-  const read = gridReader(grid, controls), inner = modelOf({ title, quoted: [], place: '' });
+  const { title, controls, charts, grid } = model.get('page');
+  const read = gridReader(grid, controls), inner = modelOf({ title, charts });
   const update = () => {
     const positions = Object.fromEntries(controls.map(({ name }) => [name, model.get(name)]));
     const labels = controls.map(({ name, options }) => [name, options[positions[name]]]);
-    inner.set({ names: Object.fromEntries(labels), setting: labels.join(), data: read(positions) });
+    const setting = labels.join();
+    inner.set({ labels: Object.fromEntries(labels), setting, data: read(positions) });
   };
   update();
-  const own = { spec: specs[0], first: true };
-  render({ model: { ...inner, get: (name) => own[name] ?? inner.get(name) }, el });
+  render({ model: inner, el });
   controls.forEach(({ name }) => model.on(`change:${name}`, update));
   performance.mark('vg-ready');
 } };
@@ -246,7 +245,7 @@ def rows(count: int = 50, loads: int = 3) -> list[Row]:
             executable_path=chromium.find(), args=["--no-sandbox", "--disable-gpu"]
         )
         with served(HTML) as address:
-            for name in explorers.notebooks():
+            for name in pages.live():
                 if (HTML / f"{name}.html").exists():
                     found += chapter(browser, address, name, loads, count)
                 else:

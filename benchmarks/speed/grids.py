@@ -30,27 +30,34 @@ def peak() -> float:
 
 def child(number: int, sample: int) -> None:
     """Make a share of the explorers; when told so, their grids; when told so, a loop's sample."""
-    from tools import explorers
-    from vgkit.explore import live
+    from benchmarks.speed.live import inputs
+    from tools import explorers, pages
+    from vgkit.explore import grid
 
     def tell(found: Any) -> None:
         print("GRID", json.dumps(found), flush=True)
         sys.stdin.readline()
 
-    share = explorers.notebooks()[number::PROCESSES]
-    made = [explorer for page in share for explorer in explorers.of(page)]
+    made = [e for page in pages.live()[number::PROCESSES] for e in explorers.of(page)]
+    made = [explorer for explorer in made if explorer.title != "Your turn"]
+
+    def packed(explorer: Any) -> None:
+        axes = inputs(explorer)
+        for array in grid.sweep(explorer.compute, axes).values():
+            grid.pack(array, list(axes))
+
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()  # without it JAX goes on as it began
     jax.clear_caches()
     tell(peak())
-    tell([[*map(seconds, [explorer.grid for explorer in made])], peak()])
+    tell([[seconds(lambda one=one: packed(one)) for one in made], peak()])
     random, found = np.random.default_rng(0), []
     for explorer in made:
-        axes = {name: live.numbers(options) for name, options in explorer._options.items()}
+        axes = inputs(explorer)
         looped = []
         for _ in range(sample):
             setting = {name: values[random.integers(len(values))] for name, values in axes.items()}
-            one = jax.jit(lambda c=explorer._compute, s=setting: c(**s))
+            one = jax.jit(lambda c=explorer.compute, s=setting: c(**s))
             looped.append(seconds(lambda one=one: jax.block_until_ready(one())))
         settings = int(np.prod([len(values) for values in axes.values()]))
         found.append([explorer.title, settings, settings * float(np.median(looped))])

@@ -16,9 +16,10 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.speed.measure import Row
-from tools import chromium, explorers, lab
+from tools import chromium, explorers, lab, pages
 from vgcourse import charts, profiles
 from vgkit import activations, data, explore, grads, nets
+from vgkit.explore import web
 
 PART = "A slider move, live"
 ROOT = Path(__file__).parents[2]
@@ -133,6 +134,12 @@ def compilations() -> Iterator[list[str]]:
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
+def inputs(explorer: explore.Explorer) -> dict[str, list[int] | list[float]]:
+    """Values of every control as the computation gets them, those of the first control last."""
+    first, *others = explorer.controls
+    return {n: web.numbers(web.options(explorer.controls[n])) for n in (*others, first)}
+
+
 def moves(explorer: explore.Explorer, count: int) -> tuple[list[float], list[float], int]:
     """Milliseconds from an event to new data, and of the computation alone; compilations.
 
@@ -140,13 +147,16 @@ def moves(explorer: explore.Explorer, count: int) -> tuple[list[float], list[flo
     """
     random = np.random.default_rng(0)
     explorer.widget  # noqa: B018 - from now on the controls drive the chart
-    names = list(explorer.controls)
+    names, numbers = list(explorer.controls), inputs(explorer)
+    values = {n: [v for _, v in web.options(c)] for n, c in explorer.controls.items()}
+    compute = jax.jit(explorer.compute)
+    compute(**{name: row[0] for name, row in numbers.items()})
     whole, alone = [], []
     with compilations() as compiled:
         for number in range(count):
             name = names[random.integers(len(names))]
-            control, options = explorer.controls[name], explorer._options[name]
-            others = [value for _, value in options if value != control.value]
+            control = explorer.controls[name]
+            others = [value for value in values[name] if value != control.value]
             value = others[random.integers(len(others))]
             before = time.perf_counter()
             control.value = value
@@ -154,18 +164,18 @@ def moves(explorer: explore.Explorer, count: int) -> tuple[list[float], list[flo
             if number % 5:
                 continue
             setting = {
-                n: explore.live.numbers(o)[explorer.positions()[n]]
-                for n, o in explorer._options.items()
+                n: numbers[n][values[n].index(c.value)] for n, c in explorer.controls.items()
             }
             before = time.perf_counter()
-            jax.block_until_ready(explorer._run(**setting))
+            jax.block_until_ready(compute(**setting))
             alone.append(1e3 * (time.perf_counter() - before))
     return whole, alone, len(compiled)
 
 
 def in_python(count: int) -> list[Row]:
     """Every explorer of the book: events to data beside the computation alone."""
-    made = [explorer for page in explorers.notebooks() for explorer in explorers.of(page)]
+    made = [explorer for page in pages.live() for explorer in explorers.of(page)]
+    made = [explorer for explorer in made if explorer.title != "Your turn"]
     found, total = [], 0
     for explorer in made:
         whole, alone, compiled = moves(explorer, count)

@@ -1,17 +1,14 @@
 """The built book as its readers meet it: over http, from a folder, in both themes, on a phone."""
 
 import gzip
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import smallbook
 import vgbook
-from conftest import ROOT, faults, sideways
+from conftest import ROOT, SETTLED, faults, sideways
 
 from tools import pages
 
@@ -23,13 +20,6 @@ def test_every_page_is_listed(book):
     built = {p.relative_to(book).with_suffix("").as_posix() for p in book.rglob("*.html")}
     built = {p for p in built if not p.startswith("_") and p != "genindex"}
     assert built == set(PAGES) - {"genindex"}
-
-
-# The theme looks a while later which boxes scroll on another screen; and colours may fade.
-SETTLED = """theme => document.documentElement.dataset.theme === theme
-  && document.getAnimations().every(fade => fade.playState === 'finished')
-  && [...document.querySelectorAll('pre, .pst-scrollable-table-container')].every(
-    box => box.scrollWidth <= box.clientWidth || box.tabIndex === 0)"""
 
 
 # axe takes seconds: every other page is light when wide and dark when narrow, the rest the reverse.
@@ -150,60 +140,44 @@ def test_no_widget_state_and_no_machine_in_the_pages(book):
 
 @pytest.fixture(scope="module")
 def small_book(tmp_path_factory):
-    """A copy of the project with one small page, for building again and again."""
+    """The folder of a small book that is built, and whose repository is not known."""
     top = tmp_path_factory.mktemp("book")
-    for name in (
-        "vgkit",
-        "vgcourse",
-        "_ext",
-        "_static",
-        "chapters",
-        "_config.yml",
-        "references.bib",
-    ):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(
-                source, top / name, ignore=shutil.ignore_patterns("*.md", "__pycache__")
-            )
-        else:
-            shutil.copy(source, top / name)
-    (top / "_toc.yml").write_text("format: jb-book\nroot: index\n")
-    (top / "index.md").write_text(
-        "---\nkernelspec: {display_name: Python 3, language: python, name: python3}\n"
-        "jupytext: {text_representation: {extension: .md, format_name: myst}}\n---\n"
-        "# Page\n\n```{launch}\n```\n\n```{code-cell} ipython3\n"
-        "import time, vgkit\nprint('version', vgkit.__version__, time.time_ns())\n```\n"
-    )
+    smallbook.write(top)
+    smallbook.build(top, VGKIT_REPOSITORY="")
     return top
 
 
-def build(top, **environment):
-    command = [Path(sys.executable).parent / "jupyter-book", "build", ".", "-W"]
-    done = subprocess.run(
-        command,
-        cwd=top,
-        env={**os.environ, "PYTHONPATH": str(top), **environment},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return (top / "_build" / "html" / "index.html").read_text()
-
-
 def printed(html):
-    return re.search(r"version (\S+) (\d+)", html).groups()
+    return re.search(r"version (\S+) (\d+)", (html / "index.html").read_text()).groups()
+
+
+def test_no_link_leads_to_an_unknown_repository(small_book):
+    html = (small_book / "_build" / "html" / "index.html").read_text()
+    assert not re.search(r'href="https://(mybinder\.org|github\.com)', html)
+    assert "Run it in the cloud" in html
+
+
+def test_sphinx_alone_builds_the_same(small_book):
+    """The way out of Jupyter Book 1: its settings as Sphinx's own."""
+    html, out = small_book / "_build" / "html", small_book / "_build" / "sphinx"
+    for command in (["jupyter-book", "config", "sphinx", "."], ["sphinx-build", "-W", ".", out]):
+        smallbook.run(small_book, *command, VGKIT_REPOSITORY="")
+    # A first build does not know yet what some styles hold, and a second one does.
+    for page in ("index.html", "pages/second.html"):
+        one, other = (re.sub(r"\?v=\w+", "", (top / page).read_text()) for top in (out, html))
+        assert one == other
+    for name in ("book.css", "print.js", "scripts/fontawesome.js", "mathjax/tex-chtml.js"):
+        assert (out / "_static" / name).read_bytes() == (html / "_static" / name).read_bytes(), name
 
 
 def test_a_change_in_vgkit_is_never_stale(small_book):
-    first = printed(build(small_book))
+    first = printed(small_book / "_build" / "html")
     page = small_book / "index.md"
     page.write_text(page.read_text() + "\nMore prose.\n")
-    second = build(small_book)
-    assert "More prose" in second and printed(second) == first  # prose alone runs nothing
+    assert printed(smallbook.build(small_book, VGKIT_REPOSITORY="")) == first  # nothing has run
     package = small_book / "vgkit" / "__init__.py"
     package.write_text(package.read_text().replace('__version__ = "', '__version__ = "9.'))
-    version, moment = printed(build(small_book))
+    version, moment = printed(smallbook.build(small_book, VGKIT_REPOSITORY=""))
     assert version.startswith("9.") and moment != first[1]
 
 
@@ -222,36 +196,3 @@ def test_a_repository_by_its_address(monkeypatch, address, name):
     monkeypatch.setattr(vgbook, "git", lambda *what: address if what[0] == "remote" else "")
     config = SimpleNamespace(vgbook_repository="", vgbook_branch="")
     assert vgbook.repository(config) == (name, "main" if name else "")
-
-
-@pytest.fixture(scope="module")
-def of_no_repository(small_book):
-    """The page of a book whose repository is not known; of one that is, test_publish looks."""
-    return build(small_book, VGKIT_REPOSITORY="")
-
-
-def test_no_link_leads_to_an_unknown_repository(of_no_repository):
-    assert not re.search(r'href="https://(mybinder\.org|github\.com)', of_no_repository)
-    assert "Run it in the cloud" in of_no_repository
-
-
-def test_sphinx_alone_builds_the_same(small_book, of_no_repository):
-    """The way out of Jupyter Book 1: its settings as Sphinx's own."""
-    tools, out = Path(sys.executable).parent, small_book / "_build" / "sphinx"
-    path = os.pathsep.join([str(small_book), str(small_book / "_ext")])
-    for command in (["jupyter-book", "config", "sphinx", "."], ["sphinx-build", "-W", ".", out]):
-        done = subprocess.run(
-            [tools / command[0], *command[1:]],
-            cwd=small_book,
-            env={**os.environ, "PYTHONPATH": path, "VGKIT_REPOSITORY": ""},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-    # A first build does not know yet what some styles hold, and a second one does.
-    pages_of_both = [(out / "index.html").read_text(), of_no_repository]
-    one, other = (re.sub(r"\?v=\w+", "", text) for text in pages_of_both)
-    assert one == other
-    for name in ("book.css", "print.js", "scripts/fontawesome.js", "mathjax/tex-chtml.js"):
-        built = small_book / "_build" / "html" / "_static" / name
-        assert (out / "_static" / name).read_bytes() == built.read_bytes(), name

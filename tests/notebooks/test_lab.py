@@ -1,174 +1,17 @@
-"""A real JupyterLab: a chapter opens as a notebook, runs, and its slider drives JAX.
+"""A real JupyterLab: quizzes, explorers of a reader's own, random moves, a lost kernel.
 
 VGKIT_MOVES sets how often an explorer is moved at random, up to 500 times.
 """
 
 import os
 import re
-import shutil
 
 import numpy as np
 import psutil
 import pytest
-from conftest import ROOT, heap
-
-import tools.lab
+from conftest import heap, run_all
 
 MOVES = min(500, int(os.environ.get("VGKIT_MOVES", "60")))
-
-QUIZ = """---
-jupytext: {text_representation: {extension: .md, format_name: myst}}
-kernelspec: {display_name: Python 3, language: python, name: python3}
----
-
-```{code-cell} ipython3
-from vgcourse import selfcheck
-
-feedback = {"One": "Too few.", "Two": "Two it is.", "Three": "Too many."}
-selfcheck.show("quiz", [selfcheck.choice("How many?", feedback, right="Two")])
-```
-"""
-
-OWN = """---
-jupytext: {text_representation: {extension: .md, format_name: myst}}
-kernelspec: {display_name: Python 3, language: python, name: python3}
----
-
-```{code-cell} ipython3
-import gc
-import os
-import sys
-import time
-
-import ipywidgets as widgets
-import jax
-import jax.numpy as jnp
-from vgkit import explore
-
-times = []
-
-
-def slow(steps):  # as slow as a large net
-    times.append(time.time())
-    time.sleep(0.15)
-    return jnp.int32(len(times))
-
-
-def compute(steps):
-    count = jax.pure_callback(slow, jax.ShapeDtypeStruct((), jnp.int32), steps)
-    return {"power": steps * jnp.arange(1.0, 4), "count": count[None]}
-
-
-chart = explore.charts.chart(
-    [explore.charts.series("power", "Power")], x={"label": "Step", "name": "step", "start": 1},
-    y={"label": "Power"}, summary=[("", "{steps} steps, computed {count} times.")])
-slider = widgets.IntSlider(1, 1, 60, description="Steps")
-explore.Explorer("Slow", compute, {"steps": slider}, chart)
-```
-
-```{code-cell} ipython3
-explore.Explorer("Wrong", lambda k: {"pwoer": jnp.ones(3) * k},
-                 {"k": widgets.IntSlider(1, 1, 5, description="K")}, chart)
-```
-
-```{code-cell} ipython3
-def total(a, b, word, kind):
-    return {"total": a + 10 * b + 100 * word + 1000 * kind * jnp.ones(1)}
-
-
-chart = explore.charts.chart(
-    [explore.charts.series("total", "Total")], x={"label": "Step", "name": "step"},
-    y={"label": "Total"}, summary=[("", "{a}, {b}, {word}, {kind}: {total}")])
-explore.Explorer("Moved", total, {
-    "a": widgets.IntSlider(3, 1, 9, description="A"),
-    "b": widgets.SelectionSlider(options=[1, 2, 4, 8], value=2, description="B"),
-    "word": widgets.Dropdown(options=["none", "relu", "tanh"], description="Word"),
-    "kind": widgets.ToggleButtons(options=["off", "on"], description="Kind"),
-}, chart, presets={"Middle": {"a": 5, "word": "relu"}})
-```
-
-```{code-cell} ipython3
-def collect(button):
-    gc.collect()
-    button.description = f"{sys.getallocatedblocks()} blocks at {time.time()}"
-
-
-button = widgets.Button(description="Collect")
-button.on_click(collect)
-button
-```
-
-```{code-cell} ipython3
-print("kernel", os.getpid(), "is ready")
-```
-"""
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """Address of a JupyterLab server on a copy of the chapters, with settings of its own."""
-    top = tmp_path_factory.mktemp("lab")
-    shutil.copytree(ROOT / "chapters", top / "course" / "chapters")
-    shutil.copy(ROOT / "index.md", top / "course")
-    (top / "course" / "quiz.md").write_text(QUIZ)
-    (top / "course" / "own.md").write_text(OWN)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("VGKIT_STATIC", raising=False)
-        with tools.lab.served(top / "course", top / "own") as address:
-            yield address
-
-
-def run_all(page):
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
-
-
-@pytest.fixture(scope="module")
-def run(lab, browser):
-    """Opens a notebook of the course and runs all of it; a picture of the end is left."""
-    page = browser.new_page(viewport={"width": 1300, "height": 1000})
-
-    def open_and_run(path):
-        page.goto(f"{lab}/lab/tree/{path}?reset&token=secret")  # no tab of another test
-        page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=90_000)
-        # The notebook calls itself idle before it has a kernel, the status bar only after.
-        page.get_by_text("| Idle").wait_for(timeout=90_000)
-        run_all(page)
-        return page
-
-    yield open_and_run
-    shots = ROOT / "_build" / "test-artifacts"
-    shots.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=shots / "lab.png")
-    page.close()
-
-
-def test_a_chapter_runs_and_its_slider_is_live(run):
-    page = run("chapters/chain-rule.md")
-    chart = page.locator(".vg-chart").first
-    chart.wait_for(state="attached", timeout=120_000)
-    idle = (
-        "() => document.querySelector('.jp-NotebookPanel .jp-Notebook-ExecutionIndicator')"
-        "?.dataset.status === 'idle'"
-    )
-    page.wait_for_function(idle, timeout=180_000)
-    assert page.locator(".jp-OutputArea-output[data-mime-type*=error]").count() == 0
-    assert "{term}" not in page.locator(".jp-Notebook").inner_text()  # they read as links
-    chart.scroll_into_view_if_needed()
-    summary = chart.locator(".vg-summary")
-    before = summary.inner_text()
-    assert "multiply to 0.0027" in before
-    slider = page.locator(".widget-slider .noUi-handle").first
-    slider.focus()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function(
-        "([element, before]) => element.textContent !== before",
-        arg=[summary.element_handle(), before],
-    )
-    chart.locator("details summary").click()
-    chart.locator(".vg-values tbody tr").last.wait_for()
-    assert chart.locator(".vg-values tbody tr").count() == 5
-    assert "multiply to 6.1e-4" in summary.inner_text()
 
 
 def test_a_quiz_works_by_keyboard_and_keeps_its_answer(run):
@@ -204,9 +47,9 @@ def test_explorers_of_a_readers_own(own):
     page = own
     kernel(page)
     slow, wrong, _ = page.locator(".vg-chart").all()
-    said = wrong.locator(".vg-summary").inner_text()
-    assert "The computation failed at K 1. ValueError: compute must return power" in said
-    assert "got pwoer" in said
+    problem = wrong.locator(".vg-summary").inner_text()
+    assert "The computation failed at K 1. ValueError: compute must return power" in problem
+    assert "got pwoer" in problem
 
     # Forty key presses, faster than their computations: most of those in between are dropped.
     summary = slow.locator(".vg-summary")
@@ -237,8 +80,8 @@ def test_explorers_of_a_readers_own(own):
     page.keyboard.press("Space")
     page.wait_for_function("e => e.textContent.includes('Python')", arg=status.element_handle())
     code = slow.locator("textarea").input_value().splitlines()
-    assert code[0].endswith("first run the cells of this notebook")
-    assert code[1] == 'explorer = explore.find("Slow").choose(steps=41)'
+    assert code[0].endswith('the explorer "Slow":')
+    assert code[1].startswith("explorer.choose(steps=41)")
 
     # A drag by the mouse, past the slider's end, as fast.
     handle = page.locator(".widget-slider .noUi-handle").first
@@ -321,9 +164,10 @@ def test_random_moves(own):
     def check(places):
         a, b = places["a"] + 1, 2 ** places["b"]
         word, kind = ["none", "relu", "tanh"][places["word"]], ["off", "on"][places["kind"]]
+        first = ["Off.", "On."][places["kind"]]
         number = 1000 * places["kind"] + 100 * places["word"] + 10 * b + a
         summary = chart.locator(".vg-summary").element_handle()
-        shown = [summary, f"{a}, {b}, {word}, {kind}: {number}"]
+        shown = [summary, f"{first} {a}, {b}, {word}, {kind}: {number}"]
         page.wait_for_function("([e, text]) => e.textContent === text", arg=shown, timeout=5000)
 
     random = np.random.default_rng(0)
@@ -350,12 +194,12 @@ def test_random_moves(own):
     assert problems == []
 
 
-def test_a_lost_kernel_is_told(own):
+def test_a_lost_kernel_is_reported(own):
     page = own
     kernel(page)
     lost = page.locator(".vg-lost").first
 
-    def told():
+    def reported():
         page.wait_for_function(
             "e => e.textContent !== ''", arg=lost.element_handle(), timeout=60_000
         )
@@ -365,10 +209,10 @@ def test_a_lost_kernel_is_told(own):
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.get_by_role("menuitem", name=re.compile("^Restart Kernel…")).click()
     page.locator(".jp-Dialog button.jp-mod-accept").click()
-    told()
+    reported()
     page.get_by_text(re.compile(r"^kernel \d+ is ready")).evaluate("e => e.remove()")
     run_all(page)  # as it tells the reader to
     process = kernel(page)
     assert lost.text_content() == ""
     process.kill()
-    told()
+    reported()

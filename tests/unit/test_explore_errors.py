@@ -1,27 +1,21 @@
-"""What a reader sees whose own function is wrong, in a live explorer."""
+"""What a live explorer shows of a function that is wrong."""
 
 import re
 
-import ipywidgets
 import jax.numpy as jnp
 import pytest
-from powers import CHART, compute
+from powers import CHART, compute, sliders
 
 from vgkit import explore
-from vgkit.explore import charts
 
 
 def live(compute, chart=CHART):
-    controls = {
-        "base": ipywidgets.IntSlider(3, 1, 6, description="Base"),
-        "mode": ipywidgets.Dropdown(options=["whole", "first"], description="Mode"),
-    }
-    explorer = explore.Explorer("Mine", compute, controls, chart)
-    return explorer, explorer.widget.children[-1].children
+    explorer = explore.Explorer("Mine", compute, sliders(), chart)
+    return explorer, explorer.widget.children[-1]
 
 
 def misspelt(base, mode):
-    return {"powers": base ** jnp.arange(1.0, 5)}
+    return {"powers": base ** jnp.arange(1.0, 5), "sentence": 0}
 
 
 def matrix(base, mode):
@@ -48,53 +42,70 @@ def lacks(base):
     return {"power": jnp.ones(3)}
 
 
+def undecided(base, mode):
+    return {"power": jnp.ones(3)}
+
+
+def outside(base, mode):
+    return {"power": jnp.ones(3), "sentence": 2}
+
+
+def endless(base, mode):
+    raise ValueError("x" * 5000)
+
+
 WRONG = {
-    misspelt: "ValueError: compute must return power, which the chart draws; got powers",
+    misspelt: "ValueError: compute must return power, which the chart shows; got powers, sentence",
     matrix: r"ValueError: .* arrays of shape \(points,\); got power of shape \(3, 4\)",
-    bare: "ValueError: compute must return a dict of arrays by name; got ",
+    bare: "ValueError: compute must return a dict of arrays; got ",
     raises: "KeyError: 'no such net'",
     branches: "TracerBoolConversionError: Attempted boolean conversion of traced array",
     clashes: "TypeError: .*incompatible shapes for broadcasting",
     lacks: "TypeError: .*unexpected keyword argument 'mode'",
+    undecided: "ValueError: compute must return sentence, which the chart shows; got power",
+    outside: "ValueError: sentence must be a position from 0 to 1; got 2",
+    endless: "ValueError: x{300}…",
 }
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_function_is_told_in_the_chart(wrong, capsys):
-    explorer, (chart,) = live(wrong)
-    assert chart.problem.startswith("The computation failed at Base 3, Mode whole. ")
-    assert re.search(WRONG[wrong], chart.problem)
-    assert len(chart.problem) < 500 and chart.data == {}
+def test_an_error_is_shown_in_the_charts(wrong, capsys):
+    explorer, charts = live(wrong)
+    assert charts.problem.startswith("The computation failed at Base 3, Mode all. ")
+    assert re.search(WRONG[wrong], charts.problem)
+    assert len(charts.problem) < 500 and charts.data == {}
     explorer.controls["base"].value = 4
-    assert "at Base 4, Mode whole" in chart.problem
+    assert "at Base 4, Mode all" in charts.problem
     bundle = explorer._repr_mimebundle_()
-    assert bundle["text/plain"] == chart.problem
+    assert bundle["text/plain"] == charts.problem
     assert "application/vnd.jupyter.widget-view+json" in bundle
-    with pytest.raises(Exception, match=WRONG[wrong].split(": ", 1)[1]):
+    with pytest.raises(Exception, match=WRONG[wrong].split(": ", 1)[1].removesuffix("…")):
         explorer.at()
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_page_is_not_built_from_a_wrong_function(monkeypatch):
+def test_a_page_is_not_built_from_a_wrong_function():
     explorer, _ = live(misspelt)
-    monkeypatch.setenv("VGKIT_STATIC", "1")
     with pytest.raises(ValueError, match="compute must return power"):
-        explorer._repr_mimebundle_()
+        explorer.static()
 
 
-def test_arrays_drawn_against_each_other_have_one_length():
-    chart = charts.chart(
-        [charts.series("power", "Power", x="place")],
-        x={"label": "x", "name": "x"}, y={"label": "y"}, summary=[], columns={"more": "More"},
+def test_arrays_belong_together():
+    chart = explore.chart(
+        [explore.series("power", "Power", x="place")],
+        x={"label": "x"}, y={"label": "y"}, summary=["{base}: {size}"], columns={"more": "More"},
     )  # fmt: skip
+    arrays = {"power": jnp.ones(3), "place": jnp.ones(3), "more": jnp.ones(3), "size": 1.0}
 
-    def uneven(base, mode):
-        return {"power": jnp.ones(3), "place": jnp.ones(4), "more": jnp.ones(3)}
+    def problem(**changed):
+        return live(lambda base, mode: {**arrays, **changed}, chart)[1].problem
 
-    _, (panel,) = live(uneven, chart)
-    assert "power and place of one length; got 3 and 4" in panel.problem
-    _, (panel,) = live(lambda base, mode: {"power": jnp.ones(3), "place": jnp.ones(3)}, chart)
-    assert "compute must return more, which the chart draws" in panel.problem
+    assert problem() == ""
+    assert "power and place of one length; got 3 and 4" in problem(place=jnp.ones(4))
+    for name in ("more", "size"):
+        missing = arrays.pop(name)
+        assert f"compute must return {name}, which the chart shows" in problem()
+        arrays[name] = missing
 
 
 def test_the_picture_comes_back_with_the_next_good_setting():
@@ -105,16 +116,8 @@ def test_the_picture_comes_back_with_the_next_good_setting():
             raise RuntimeError("not yet")
         return compute(base, mode)
 
-    explorer, (chart,) = live(sometimes)
-    assert "RuntimeError: not yet" in chart.problem
+    explorer, charts = live(sometimes)
+    assert "RuntimeError: not yet" in charts.problem
     broken[0] = False
     explorer.controls["base"].value = 4
-    assert (chart.problem, chart.data["power"]) == ("", [4, 16, 64, 256])
-
-
-def test_long_messages_are_cut():
-    def endless(base, mode):
-        raise ValueError("x" * 5000)
-
-    _, (chart,) = live(endless)
-    assert len(chart.problem) < 500
+    assert (charts.problem, charts.data["power"]) == ("", [4, 16, 64, 256])

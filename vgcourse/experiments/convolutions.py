@@ -3,28 +3,25 @@
     python -m vgcourse.experiments.convolutions [--write]
 
 Nets of 4, 8 and 16 convolutional layers are trained on the digits by plain gradient descent, all by
-the same number of steps on the same batches, at each of `RATES`. As in `remedies` the
-rate is kept at which the worst seed ends with the lowest training loss. The gradients are those of
-the first examples at the start. About 10 minutes on 2 cores.
+the same number of steps on the same batches, at the best of `RATES`. The gradients are those of the
+first examples at the start. About 10 minutes on 2 cores.
 """
 
-import json
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
+from vgcourse import results
+from vgcourse.convolutions import conv_net
+from vgcourse.experiments import best_rate, rounded, train_at_rates
+from vgcourse.profiles import SKIPS
 from vgkit import data, grads, nets, train
 
-KEPT = Path(__file__).parents[1] / "_data/convolutions.json"
 DEPTHS = (4, 8, 16)
 SEEDS, CHANNELS, EPOCHS, BATCH, PROBE = 5, 6, 4, 64, 64
 RATES = (0.03, 0.1, 0.3)
@@ -32,68 +29,60 @@ KEY = 6
 
 
 class Kind(NamedTuple):
-    """How a net is made, and its form at a given depth."""
+    """How a net is made; `skip` is a key of `SKIPS`."""
 
     activation: str
     init: str
-    form: Callable[[int], dict[str, Any]] = lambda depth: {}
+    skip: str = "none"
 
 
 KINDS = {
     "sigmoid, plain": Kind("sigmoid", "glorot_normal"),
-    "sigmoid, residual": Kind("sigmoid", "glorot_normal", lambda depth: {"skip": True}),
+    "sigmoid, residual": Kind("sigmoid", "glorot_normal", "unscaled"),
     "ReLU, plain": Kind("relu", "he_normal"),
-    "ReLU, residual, 1/√L": Kind(
-        "relu", "he_normal", lambda depth: {"skip": True, "branch": depth**-0.5}
-    ),
+    "ReLU, residual, 1/√L": Kind("relu", "he_normal", "1/√L"),
 }
 
 
-def start(kind: Kind, depth: int, seeds: int = SEEDS) -> nets.Net:
+def images() -> tuple[jax.Array, ...]:
+    """The digits as images of one channel: examples and labels, to train and to test."""
+    x, y, x_test, y_test = data.digits()
+    return x.reshape(-1, 1, 8, 8), y, x_test.reshape(-1, 1, 8, 8), y_test
+
+
+def start(kind: Kind, depth: int) -> nets.Net:
     """The initial networks, one for each seed on the leading axis."""
-    draw = partial(nets.conv_net, channels=(1, *[CHANNELS] * depth), outputs=10, init=kind.init)
-    return jax.vmap(draw)(jax.random.split(jax.random.key(KEY), seeds))
+    draw = partial(
+        conv_net, channels=(1, *[CHANNELS] * depth), outputs=10, activation=kind.activation,
+        init=kind.init, **SKIPS[kind.skip](depth),
+    )  # fmt: skip
+    return jax.vmap(draw)(jax.random.split(jax.random.key(KEY), SEEDS))
 
 
-def signals(kind: Kind, depth: int, networks: nets.Net) -> jax.Array:
+@jax.jit
+@jax.vmap
+def error_norms(net: nets.Net) -> jax.Array:
     """RMS of the error signals dL/dz at every convolutional layer of each network."""
-    digits = data.digits()
-
-    def sizes(net: nets.Net) -> jax.Array:
-        found = grads.error_signals(
-            net, digits.x_train[:PROBE], digits.y_train[:PROBE], "cross_entropy",
-            kind.activation, **kind.form(depth),
-        )  # fmt: skip
-        return grads.norms(found)[:-1]
-
-    return jax.jit(jax.vmap(sizes))(networks)
+    x, y, *_ = images()
+    return grads.signals(net, x[:PROBE], y[:PROBE]).error_norms[:-1]
 
 
-def run(kind: Kind, depth: int, rates: tuple[float, ...], epochs: int = EPOCHS) -> train.Trials:
+def run(kind: Kind, depth: int, rates: tuple[float, ...]) -> train.History:
     """Train at every rate: rates on the leading axis, then seeds."""
-
-    @jax.jit
-    @jax.vmap
-    def at(rate: jax.Array) -> train.Trials:
-        return train.trials(
-            networks, data.digits(), optax.sgd(rate), epochs, BATCH, jax.random.key(KEY),
-            activation=kind.activation, every=epochs, **kind.form(depth),
-        )  # fmt: skip
-
-    networks = start(kind, depth)
-    return at(jnp.array(rates))
+    networks, key = start(kind, depth), jax.random.key(KEY)
+    return train_at_rates(
+        networks, images(), optax.sgd, rates, key=key, epochs=EPOCHS, batch=BATCH
+    ).history
 
 
 def measure(kind: Kind, depth: int) -> dict[str, Any]:
     """One kind of net at one depth."""
-    found = run(kind, depth, RATES)
-    final = np.asarray(found.train_loss)[..., -1]
-    best = int(np.argmin(np.max(np.where(np.isfinite(final), final, np.inf), axis=1)))
-    sizes = np.asarray(signals(kind, depth, start(kind, depth)), float)
+    history = run(kind, depth, RATES)
+    best = best_rate(history.train_loss)
     return {
         "rate": RATES[best],
-        "accuracy": np.asarray(found.test_accuracy[best, :, -1], float).round(4).tolist(),
-        "error_signal": [[float(f"{size:.3e}") for size in row] for row in sizes],
+        "accuracy": rounded(history.test_accuracy[best, :, -1]),
+        "error_signal": rounded(error_norms(start(kind, depth))),
     }
 
 
@@ -103,21 +92,18 @@ def main() -> None:
     for depth in DEPTHS:
         for name, kind in KINDS.items():
             begin = time.perf_counter()
-            found = runs[name][str(depth)] = measure(kind, depth)
-            accuracy = np.array(found["accuracy"])
+            row = runs[name][str(depth)] = measure(kind, depth)
+            accuracy = np.array(row["accuracy"])
             print(
-                f"{depth} {name:22} rate {found['rate']:<5} accuracy {np.median(accuracy):.3f} "
+                f"{depth} {name:22} rate {row['rate']:<5} accuracy {np.median(accuracy):.3f} "
                 f"({accuracy.min():.3f} to {accuracy.max():.3f}) "
                 f"{time.perf_counter() - begin:.0f} s", flush=True,
             )  # fmt: skip
-    made = {
-        "command": "python -m vgcourse.experiments.convolutions --write",
-        "seeds": SEEDS, "key": KEY, "epochs": EPOCHS, "batch": BATCH, "channels": CHANNELS,
-        "rates": RATES, "versions": {name: version(name) for name in ("jax", "optax", "numpy")},
-    }  # fmt: skip
     if "--write" in sys.argv:
-        text = json.dumps({"runs": runs, "made": made}, sort_keys=True, separators=(",", ":"))
-        KEPT.write_text(text + "\n")
+        results.save(
+            "convolutions", {"runs": runs},
+            seeds=SEEDS, key=KEY, epochs=EPOCHS, batch=BATCH, channels=CHANNELS, rates=RATES,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

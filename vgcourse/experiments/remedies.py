@@ -3,19 +3,15 @@
     python -m vgcourse.experiments.remedies [--write] [name ...]
 
 Networks of one depth are trained on the digits by plain gradient descent, all by the same number of
-steps on the same batches, at each of `RATES`. The rate is kept at which the worst seed ends with
-the lowest training loss; test examples have no part in that. The gradients are those of the
-first examples at the start. About 15 minutes on 2 cores; the results go into the package, where the
-pages on the remedies find them.
+steps on the same batches, at the best of `RATES`. The gradients are those of the first examples at
+the start. About 15 minutes on 2 cores; the results go into the package, where the pages on the
+remedies find them.
 """
 
-import json
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -23,213 +19,178 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vgkit import activations, data, grads, nets, train
+from vgcourse import results
+from vgcourse.experiments import best_rate, relative_times, rounded, train_at_rates
+from vgcourse.profiles import SKIPS
+from vgkit import data, grads, nets, train
 
-KEPT = Path(__file__).parents[1] / "_data/remedies.json"
 DEPTHS = (10, 30, 50)
 SHALLOW = (1, 2, 4)
+ALL_DEPTHS = (*SHALLOW, *DEPTHS)
 SEEDS, WIDTH, EPOCHS, BATCH, PROBE = 5, 64, 10, 64, 64
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
 ADAPTIVE_RATES = (0.00003, 0.0001, 0.0003, 0.001, 0.003)
 KEY = 5
-NO_PARTS: dict[str, Any] = {}
 
 
 class Remedy(NamedTuple):
-    """How a network is made and trained."""
+    """How a network is made and trained.
+
+    Attributes:
+        activation: As for `nets.mlp`.
+        init: As for `nets.mlp`, or "lsuv".
+        norm: As for `nets.mlp`.
+        skip: A key of `SKIPS`.
+        gate: As for `nets.mlp`.
+        optimiser: Function rate -> optimiser.
+        rates: Learning rates to choose from.
+        depths: Numbers of hidden layers.
+    """
 
     activation: str = "relu"
     init: str = "he_normal"
-    parts: dict[str, Any] = NO_PARTS
-    form: Callable[[int], dict[str, Any]] = lambda depth: {}
+    norm: str = "none"
+    skip: str = "none"
+    gate: float | None = None
     optimiser: Callable[[Any], optax.GradientTransformation] = optax.sgd
     rates: tuple[float, ...] = RATES
     depths: tuple[int, ...] = DEPTHS
 
-
-def skips(**form: Any) -> Callable[[int], dict[str, Any]]:
-    """Identity skips, the branches as they are."""
-    return lambda depth: {"skip": True, **form}
-
-
-def scaled(**form: Any) -> Callable[[int], dict[str, Any]]:
-    """Identity skips, the branches divided by the square root of the depth."""
-    return lambda depth: {"skip": True, "branch": depth**-0.5, **form}
+    def draw(self, key: jax.Array, depth: int) -> nets.Net:
+        """One network for the ten digits."""
+        lsuv = self.init == "lsuv"
+        net = nets.mlp(
+            key, (WIDTH,) * (depth + 1) + (10,), self.activation,
+            init="orthogonal" if lsuv else self.init,
+            norm=self.norm, gate=self.gate, stacked=True, **SKIPS[self.skip](depth),
+        )  # fmt: skip
+        return nets.lsuv(net, data.digits().x_train[:256]) if lsuv else net
 
 
 def clipped(rate: Any) -> optax.GradientTransformation:
     """Gradient descent along a gradient whose norm is at most 1."""
-    return optax.chain(train.clipping(1.0), optax.sgd(rate))
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(rate))
 
 
 SIGMOID = Remedy("sigmoid", "glorot_normal")
-ALL_DEPTHS = (*SHALLOW, *DEPTHS)
+TANH = Remedy("tanh", "glorot_normal")
+ADAM = Remedy(optimiser=optax.adam, rates=ADAPTIVE_RATES)
 REMEDIES = {
     "sigmoid, Glorot": SIGMOID._replace(depths=ALL_DEPTHS),
-    "tanh, Glorot": Remedy("tanh", "glorot_normal", depths=ALL_DEPTHS),
+    "tanh, Glorot": TANH._replace(depths=ALL_DEPTHS),
     "tanh, orthogonal": Remedy("tanh", "orthogonal"),
     "tanh, LSUV": Remedy("tanh", "lsuv"),
     "ReLU, Glorot": Remedy(init="glorot_normal"),
     "ReLU, He": Remedy(depths=ALL_DEPTHS),
     "ReLU, LSUV": Remedy(init="lsuv"),
     "Leaky ReLU, He": Remedy("leaky_relu"),
-    "PReLU, He": Remedy("prelu", parts={"alpha": 0.25}),
+    "PReLU, He": Remedy("prelu"),
     "SELU, LeCun": Remedy("selu", "lecun_normal"),
     "ELU, He": Remedy("elu"),
     "GELU, He": Remedy("gelu"),
     "SiLU, He": Remedy("silu"),
     "GELU, LSUV": Remedy("gelu", "lsuv"),
-    "sigmoid, batch norm": SIGMOID._replace(parts={"norm": "batch"}),
-    "tanh, batch norm": Remedy("tanh", "glorot_normal", {"norm": "batch"}),
-    "ReLU, batch norm": Remedy(parts={"norm": "batch"}),
-    "sigmoid, layer norm": SIGMOID._replace(parts={"norm": "layer"}),
-    "tanh, layer norm": Remedy("tanh", "glorot_normal", {"norm": "layer"}),
-    "ReLU, layer norm": Remedy(parts={"norm": "layer"}),
-    "sigmoid, residual": SIGMOID._replace(form=skips()),
-    "residual, unscaled": Remedy(form=skips()),
-    "residual, 1/√L": Remedy(form=scaled()),
-    "residual, ReZero": Remedy(form=skips(), parts={"gate": 0.0}),
-    "residual, pre-activation": Remedy(form=skips(order="pre_activation")),
-    "residual, pre-activation, 1/√L": Remedy(form=scaled(order="pre_activation")),
-    "residual, post-activation": Remedy(form=skips(order="post_activation")),
-    "residual, batch norm": Remedy(form=skips(), parts={"norm": "batch"}),
-    "residual, pre-activation, layer norm": Remedy(
-        form=skips(order="pre_activation"), parts={"norm": "layer"}
-    ),
+    "sigmoid, batch norm": SIGMOID._replace(norm="batch"),
+    "tanh, batch norm": TANH._replace(norm="batch"),
+    "ReLU, batch norm": Remedy(norm="batch"),
+    "sigmoid, layer norm": SIGMOID._replace(norm="layer"),
+    "tanh, layer norm": TANH._replace(norm="layer"),
+    "ReLU, layer norm": Remedy(norm="layer"),
+    "sigmoid, residual": SIGMOID._replace(skip="unscaled"),
+    "residual, unscaled": Remedy(skip="unscaled"),
+    "residual, 1/√L": Remedy(skip="1/√L"),
+    "residual, ReZero": Remedy(skip="unscaled", gate=0.0),
+    "residual, pre-activation": Remedy(skip="pre-activation"),
+    "residual, pre-activation, 1/√L": Remedy(skip="pre-activation, 1/√L"),
+    "residual, post-activation": Remedy(skip="post-activation"),
+    "residual, batch norm": Remedy(skip="unscaled", norm="batch"),
+    "residual, pre-activation, layer norm": Remedy(skip="pre-activation", norm="layer"),
     "sigmoid, clipping": SIGMOID._replace(optimiser=clipped),
-    "residual, unscaled, clipping": Remedy(form=skips(), optimiser=clipped),
-    "sigmoid, Adam": SIGMOID._replace(optimiser=optax.adam, rates=ADAPTIVE_RATES),
-    "ReLU, Glorot, Adam": Remedy(init="glorot_normal", optimiser=optax.adam, rates=ADAPTIVE_RATES),
-    "ReLU, He, Adam": Remedy(optimiser=optax.adam, rates=ADAPTIVE_RATES),
-    "residual, ReZero, Adam": Remedy(
-        form=skips(), parts={"gate": 0.0}, optimiser=optax.adam, rates=ADAPTIVE_RATES
-    ),
+    "residual, unscaled, clipping": Remedy(skip="unscaled", optimiser=clipped),
+    "sigmoid, Adam": ADAM._replace(activation="sigmoid", init="glorot_normal"),
+    "ReLU, Glorot, Adam": ADAM._replace(init="glorot_normal"),
+    "ReLU, He, Adam": ADAM,
+    "residual, ReZero, Adam": ADAM._replace(skip="unscaled", gate=0.0),
 }
 
 
-def start(remedy: Remedy, depth: int, seeds: int = SEEDS) -> nets.Stack:
+def start(remedy: Remedy, depth: int, seeds: int = SEEDS) -> nets.Net:
     """The initial networks, one for each seed on the leading axis."""
     keys = jax.random.split(jax.random.key(KEY), seeds)
-    if remedy.init != "lsuv":
-        draw = partial(nets.mlp_stack, depth=depth, width=WIDTH, outputs=10, init=remedy.init)
-        return nets.equip(jax.vmap(draw)(keys), **remedy.parts)
-    x, form = data.digits().x_train[:256], remedy.form(depth)
-    found = []
-    for key in keys:
-        net = nets.unstack(nets.mlp_stack(key, depth, WIDTH, 10, "orthogonal"), depth)
-        found.append(nets.stack(nets.lsuv(net, x, remedy.activation, **form)))
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
-    return nets.equip(stacked, **remedy.parts)
+    return jax.vmap(partial(remedy.draw, depth=depth))(keys)
 
 
-def signals(remedy: Remedy, depth: int, nets_: nets.Stack) -> np.ndarray:
+@jax.jit
+@jax.vmap
+def ratios(net: nets.Net) -> jax.Array:
     """G of each network: dL/dh of the first hidden layer over that of the last."""
-    digits, phi = data.digits(), activations.function(remedy.activation)
-
-    @jax.jit
-    @jax.vmap
-    def ratio(net: nets.Stack) -> jax.Array:
-        found = grads.profile(
-            net, digits.x_train[:PROBE], digits.y_train[:PROBE], "cross_entropy", phi, depth,
-            **remedy.form(depth),
-        )  # fmt: skip
-        return found.hidden_signal[0] / found.hidden_signal[-1]
-
-    return np.asarray(ratio(nets_))
+    digits = data.digits()
+    norms = grads.signals(net, digits.x_train[:PROBE], digits.y_train[:PROBE]).hidden_norms
+    return norms[0] / norms[-1]
 
 
-def run(remedy: Remedy, depth: int, rates: tuple[float, ...], seeds: int = SEEDS) -> train.Trials:
+def run(remedy: Remedy, depth: int, rates: tuple[float, ...]) -> train.History:
     """Train at every rate: rates on the leading axis, then seeds."""
-
-    @jax.jit
-    @jax.vmap
-    def at(rate: jax.Array) -> train.Trials:
-        return train.trials(
-            start_, data.digits(), remedy.optimiser(rate), EPOCHS, BATCH, jax.random.key(KEY),
-            activation=remedy.activation, **remedy.form(depth),
-        )  # fmt: skip
-
-    start_ = start(remedy, depth, seeds)
-    return at(jnp.array(rates))
+    networks, key = start(remedy, depth), jax.random.key(KEY)
+    return train_at_rates(
+        networks, data.digits(), remedy.optimiser, rates, key=key, epochs=EPOCHS, batch=BATCH
+    ).history
 
 
 def measure(remedy: Remedy, depth: int) -> dict[str, Any]:
     """One cell of the league table."""
-    found = run(remedy, depth, remedy.rates)
-    loss = np.asarray(found.train_loss)
-    final = np.max(np.where(np.isfinite(loss[..., -1]), loss[..., -1], np.inf), axis=1)
-    best = int(np.argmin(final))
+    history = run(remedy, depth, remedy.rates)
+    best = best_rate(history.train_loss)
     return {
         "rate": remedy.rates[best],
-        "accuracy": np.asarray(found.test_accuracy[best], float).round(4).tolist(),
-        "train_loss": np.asarray(found.train_loss[best], float).round(4).tolist(),
-        "G": [float(f"{g:.3e}") for g in signals(remedy, depth, start(remedy, depth))],
+        "accuracy": rounded(history.test_accuracy[best]),
+        "train_loss": rounded(history.train_loss[best]),
+        "G": rounded(ratios(start(remedy, depth))),
     }
 
 
-def step_time(remedies: dict[str, Remedy], depth: int, rounds: int = 15) -> dict[str, float]:
-    """Time of a training step over that of "ReLU, He", median of interleaved rounds."""
-    steps = {}
-    for name, remedy in remedies.items():
-        net = jax.tree.map(lambda leaf: leaf[0], start(remedy._replace(init="he_normal"), depth, 1))
-        steps[name] = compiled_step(remedy, depth, net), net
-    times: dict[str, list[float]] = {name: [] for name in remedies}
-    for _ in range(rounds):
-        for name, (step, net) in steps.items():
-            begin = time.perf_counter()
-            for _ in range(5):
-                jax.block_until_ready(step(net))
-            times[name].append(time.perf_counter() - begin)
-    base = np.array(times["ReLU, He"])
-    return {name: float(np.median(np.array(t) / base).round(2)) for name, t in times.items()}
-
-
-def compiled_step(remedy: Remedy, depth: int, net: nets.Stack) -> Callable:
-    """A training step, compiled by a first call."""
+def training_step(remedy: Remedy, depth: int) -> Callable[[], nets.Net]:
+    """One step of one network on one batch."""
     digits, optimiser = data.digits(), remedy.optimiser(0.01)
     x, y = digits.x_train[:BATCH], digits.y_train[:BATCH]
+    net = remedy._replace(init="he_normal").draw(jax.random.key(KEY), depth)
     state = optimiser.init(net)
 
-    def loss(net: nets.Stack) -> jax.Array:
-        outputs = nets.forward_batch(net, x, remedy.activation, **remedy.form(depth))
-        return jnp.mean(jax.vmap(grads.cross_entropy)(outputs, y))
+    def loss(net: nets.Net) -> jax.Array:
+        return jnp.mean(jax.vmap(grads.cross_entropy)(nets.forward(net, x), y))
 
-    def step(net: nets.Stack) -> nets.Stack:
-        updates, _ = optimiser.update(jax.grad(loss)(net), state, net)
-        return optax.apply_updates(net, updates)
+    @jax.jit
+    def step(net: nets.Net) -> nets.Net:
+        return optax.apply_updates(net, optimiser.update(jax.grad(loss)(net), state, net)[0])
 
-    step = jax.jit(step)
-    jax.block_until_ready(step(net))
-    return step
+    return partial(step, net)
 
 
 def main() -> None:
     """Measure the remedies named, or all, and print the league table."""
-    asked = [argument for argument in sys.argv[1:] if argument != "--write"] or list(REMEDIES)
-    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"runs": {}}
-    for name in asked:
+    names = [argument for argument in sys.argv[1:] if argument != "--write"] or list(REMEDIES)
+    runs = results.load("remedies")["runs"]
+    for name in names:
         for depth in REMEDIES[name].depths:
             begin = time.perf_counter()
-            found = measure(REMEDIES[name], depth)
-            kept["runs"].setdefault(name, {})[str(depth)] = found
-            accuracy = np.array(found["accuracy"])[:, -1]
+            row = measure(REMEDIES[name], depth)
+            runs.setdefault(name, {})[str(depth)] = row
+            accuracy = np.array(row["accuracy"])[:, -1]
             print(
-                f"{depth} {name:36} rate {found['rate']:<8} accuracy {np.median(accuracy):.3f} "
-                f"({accuracy.min():.3f} to {accuracy.max():.3f}) G {np.median(found['G']):.1e} "
+                f"{depth} {name:36} rate {row['rate']:<8} accuracy {np.median(accuracy):.3f} "
+                f"({accuracy.min():.3f} to {accuracy.max():.3f}) G {np.median(row['G']):.1e} "
                 f"{time.perf_counter() - begin:.0f} s", flush=True,
             )  # fmt: skip
     for depth in ALL_DEPTHS:
-        measured = {name: REMEDIES[name] for name in REMEDIES if depth in REMEDIES[name].depths}
-        for name, ratio in step_time(measured, depth).items():
-            kept["runs"][name][str(depth)]["step_time"] = ratio
+        steps = {n: training_step(r, depth) for n, r in REMEDIES.items() if depth in r.depths}
+        for name, ratio in relative_times(steps, "ReLU, He", rounds=75).items():
+            runs[name][str(depth)]["step_time"] = ratio
             print(depth, name, ratio, flush=True)
-    kept["made"] = {
-        "command": "python -m vgcourse.experiments.remedies --write",
-        "seeds": SEEDS, "key": KEY, "epochs": EPOCHS, "batch": BATCH, "width": WIDTH,
-        "rates": RATES, "versions": {name: version(name) for name in ("jax", "optax", "numpy")},
-    }  # fmt: skip
     if "--write" in sys.argv:
-        KEPT.write_text(json.dumps(kept, sort_keys=True, separators=(",", ":")) + "\n")
+        results.save(
+            "remedies", {"runs": runs},
+            seeds=SEEDS, key=KEY, epochs=EPOCHS, batch=BATCH, width=WIDTH, rates=RATES,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Explorers: controls, a computation and a chart, live in a kernel and without one.
+"""Explorers: controls, a computation and charts, live in a kernel and on a page without one.
 
-    explorer = explore.Explorer(title, compute, controls, explore.charts.layers(...))
+    explorer = explore.Explorer(title, compute, controls, explore.chart(...), presets)
+    explorer
 
-Show one by making it the last line of a cell. `find` gets one back by its title.
+As the last line of a cell it shows itself. `Explorer.static` is the same for a web page.
 """
 
-from vgkit.explore import charts, grid, words
-from vgkit.explore.explorer import Explorer, find
+from vgkit.explore.charts import chart, first_true, series
+from vgkit.explore.explorer import Explorer
 
-__all__ = ["Explorer", "charts", "find", "grid", "words"]
+__all__ = ["Explorer", "chart", "first_true", "series"]

@@ -1,6 +1,6 @@
-// The chart of an explorer: an anywidget front-end module, and the same in a page without a kernel.
-// It reads spec, data, names and setting from its model and never computes a gradient. In place of
-// data the model may have a problem to tell. Follows export.mjs in the same script.
+// The charts of an explorer: an anywidget front-end module, and the same on a page without a kernel.
+// It reads charts, data, labels and setting from its model and never computes a gradient. In place
+// of data the model may have a problem, an error message. Follows export.mjs in the same script.
 
 const MARGIN = { left: 62, right: 16, top: 12, bottom: 46 };
 const ZERO_ROW = 26;
@@ -8,15 +8,8 @@ const MOST_HELD = 3;
 const KEYS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown", " ", "Enter"];
 const LOST = ["restarting", "autorestarting", "terminating", "dead"];
 const MARKERS = ["circle", "square", "triangle", "diamond"];
-const COMPARE = {
-  "<": (a, b) => a < b,
-  "<=": (a, b) => a <= b,
-  ">": (a, b) => a > b,
-  ">=": (a, b) => a >= b,
-  "==": (a, b) => a === b,
-};
 
-// ---- words: the same as words.py -------------------------------------------------------------
+// ---- words: the same as in results.py --------------------------------------------------------
 
 // JSON has no infinities: they come as words.
 const toNumber = (value) => ({ inf: Infinity, "-inf": -Infinity })[value] ?? Number(value ?? NaN);
@@ -36,13 +29,10 @@ function formatNumber(given) {
   return value.toExponential(1).replace("e+", "e");
 }
 
-function sentence(rules, names, data) {
-  const first = (name) => toNumber(data[name]?.[0]);
-  const rule = rules.find(({ when = [] }) =>
-    when.every(([name, comparison, threshold]) => COMPARE[comparison](first(name), threshold)),
-  );
-  const fill = (_, name) => names[name] ?? formatNumber(data[name]?.[0]);
-  return rule ? rule.text.replace(/\{(\w+)\}/g, fill) : "";
+// The sentence that holds; its position may have come rounded.
+function sentence(sentences, labels, data) {
+  const text = sentences[sentences.length > 1 ? Math.round(data.sentence?.[0]) : 0] ?? "";
+  return text.replace(/\{(\w+)\}/g, (_, name) => labels[name] ?? formatNumber(data[name]?.[0]));
 }
 
 // ---- elements --------------------------------------------------------------------------------
@@ -121,7 +111,7 @@ function padded(values) {
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
 // Where a point stands on the x axis: its number, or its value in the array that the axis names.
-const standsAt = (index, spec, data) => (spec.x.values ? data[spec.x.values]?.[index] : (spec.x.start ?? 0) + index);
+const standsAt = (index, spec, data) => (spec.x.values ? data[spec.x.values]?.[index] : spec.x.start + index);
 
 // The points of one series: position, value, and the number of the point for the reader.
 function pointsOf(series, spec, data) {
@@ -137,12 +127,12 @@ const isCurve = (series) => Boolean(series.x) && series.kind !== "path";
 const readable = (spec) => spec.series.filter((series) => !isCurve(series) && series.kind !== "band");
 
 function rowsOf(spec, data) {
-  const found = new Set(readable(spec).flatMap((series) => pointsOf(series, spec, data).map(({ index }) => index)));
-  return [...found].sort((a, b) => a - b);
+  const indices = readable(spec).flatMap((series) => pointsOf(series, spec, data).map(({ index }) => index));
+  return [...new Set(indices)].sort((a, b) => a - b);
 }
 
 function columnsOf(spec) {
-  return [...(spec.columns ?? []), ...readable(spec).map(({ name, label }) => [name, label])];
+  return [...spec.columns, ...readable(spec).map(({ name, label }) => [name, label])];
 }
 
 // ---- drawing ---------------------------------------------------------------------------------
@@ -157,7 +147,7 @@ function marker(shape, x, y, size, extra = "") {
   return `<circle cx="${cx}" cy="${cy}" r="${r}" ${extra}/>`;
 }
 
-const shapeOf = (series, number) => (series.marker === undefined ? MARKERS[number % MARKERS.length] : series.marker);
+const shapeOf = (series, number) => (series.marker ? MARKERS[number % MARKERS.length] : null);
 const colourOf = (series, number) => `vg-c${((series.colour ?? number) % 4) + 1}`;
 
 // Everything that depends on the size of the picture: the scales and where a point goes.
@@ -170,11 +160,11 @@ function frameOf(spec, data, held, width, height) {
   const edges = scaled.flatMap((series) => (series.upper ? [series, { ...series, name: series.upper }] : [series]));
   const values = edges.flatMap((series) => points(series).map(({ y }) => y).filter(isNumber));
   const across = spec.series.flatMap((series) => points(series).map(({ x }) => x).filter(isNumber));
-  const bases = spec.series.filter(({ kind }) => kind === "bars").map(({ base = 0 }) => base);
+  const bases = spec.series.filter(({ kind }) => kind === "bars").map(({ base }) => base);
   const zeros = log && values.includes(0);
   const bottom = height - MARGIN.bottom - (zeros ? ZERO_ROW : 0);
   const sizes = [...values, ...bases].map(Math.abs).filter((value) => value > 0);
-  const lines = spec.lines ?? [];
+  const { lines } = spec;
   const yDomain = spec.y.domain ?? (log ? decades(sizes, lines) : padded([...values, ...bases]));
   const most = Math.max(3, Math.floor((bottom - MARGIN.top) / 42));
   const y = (log ? logScale : linearScale)(yDomain, [bottom, MARGIN.top], most);
@@ -237,7 +227,7 @@ function drawPoint(shape, place, size, hollow) {
 }
 
 function drawBars(series, number, points, frame) {
-  const base = frame.y.at(series.base ?? 0);
+  const base = frame.y.at(series.base);
   const half = Math.min(16, 0.32 * Math.abs(frame.x.at(1) - frame.x.at(0)));
   return points
     .map((point) => {
@@ -286,10 +276,10 @@ const DRAW = { band: drawBand, bars: drawBars, path: drawPath, line: drawLine };
 function drawSeries(spec, data, frame, heldNumber = null) {
   return spec.series
     .map((series, number) => {
-      if (heldNumber !== null && (series.hold === false || series.kind === "band")) return "";
+      if (heldNumber !== null && (!series.hold || series.kind === "band")) return "";
       const points = pointsOf(series, spec, data);
       if (!points.length) return "";
-      const drawn = (heldNumber === null ? (DRAW[series.kind] ?? drawLine) : drawLine)(series, number, points, frame, spec, data);
+      const drawn = (heldNumber === null ? DRAW[series.kind] : drawLine)(series, number, points, frame, spec, data);
       const end = frame.place(points[points.length - 1]);
       const tag = heldNumber === null ? "" : `<text class="vg-note" x="${round(end.x + 6)}" y="${round(end.y + 4)}">${heldNumber + 1}</text>`;
       return `<g class="${colourOf(series, number)}${heldNumber === null ? "" : " vg-held"}">${drawn}${tag}</g>`;
@@ -336,10 +326,11 @@ function table(spec, data, setting) {
   return `<table><caption>${escapeText(setting)}</caption><thead><tr>${head.join("")}</tr></thead><tbody>${rows.join("")}</tbody></table>`;
 }
 
-// ---- the chart -------------------------------------------------------------------------------
+// ---- one chart -------------------------------------------------------------------------------
 
-function render({ model, el }) {
-  const spec = model.get("spec");
+// Draws a chart of the model's as a part of `parent`; returns what ends it. The first is the
+// explorer's own: it has the sentence, and the Python.
+function startChart(model, spec, first, parent) {
   const summary = element("p", { class: "vg-summary" });
   const spoken = element("p", { class: "vg-spoken", role: "status", "aria-live": "polite" });
   const names = element("ul", { class: "vg-legend" });
@@ -359,19 +350,18 @@ function render({ model, el }) {
   let cursor = null;
   let announcement = 0;
 
-  const lost = element("p", { class: "vg-lost", role: "alert" });
   const current = () => {
-    const shown = Object.fromEntries(["data", "setting", "names", "title", "quoted"].map((name) => [name, model.get(name)]));
-    return { ...shown, spec, held, said: frame && summary.textContent, first: model.get("first"), place: model.get("place") };
+    const [title, labels, setting, data] = ["title", "labels", "setting", "data"].map((name) => model.get(name));
+    return { title, labels, setting, data, spec, first, held, summary: frame && summary.textContent };
   };
-  const tell = (text) => {
+  const announce = (text) => {
     clearTimeout(announcement);
     spoken.textContent = readout.textContent = text;
   };
-  const [exports, code] = exportButtons(current, tell);
-  const root = element("div", { class: "vg-chart" }, lost, summary, spoken, names, reader, readout,
+  const [exports, code] = exportButtons(current, announce);
+  const root = element("div", { class: "vg-chart" }, summary, spoken, names, reader, readout,
     element("div", { class: "vg-actions" }, hold, clear, exports), code, details);
-  el.append(root);
+  parent.append(root);
 
   const describe = (index) => {
     const data = model.get("data");
@@ -405,7 +395,7 @@ function render({ model, el }) {
     if (line) line.setAttribute("d", left === null ? "" : `M${round(left)} ${MARGIN.top}V${frame.height - MARGIN.bottom}`);
   }
 
-  // Asked for in the midst of changes, a width has the whole page laid out: so only when it may be new.
+  // To ask for a width in the midst of changes has the page laid out again: so only when it may be new.
   function measure() {
     const now = Math.max(260, root.clientWidth);
     if (Math.abs(now - width) <= 1) return false;
@@ -430,14 +420,14 @@ function render({ model, el }) {
     } else {
       frame = frameOf(spec, data, held, width, height);
       fill(height, `${pictureOf(spec, data, held, frame)}<path class="vg-cursor"/>`);
-      summary.textContent = sentence(spec.summary ?? [], model.get("names"), data);
+      summary.textContent = sentence(spec.summary, model.get("labels"), data);
     }
     const signs = legend(legendOf(spec, data, held));
     if (signs !== listed) names.innerHTML = listed = signs;
     showCursor();
     if (details.open) values.innerHTML = table(spec, data, setting);
     root.dataset.setting = setting;
-    // Speak once the reader's hand rests, not at every step of a drag.
+    // Spoken once the control rests, not at every step of a drag.
     clearTimeout(announcement);
     announcement = setTimeout(() => {
       if (spoken.textContent !== summary.textContent) spoken.textContent = summary.textContent;
@@ -503,22 +493,8 @@ function render({ model, el }) {
   };
   addEventListener("beforeprint", print);
   addEventListener("afterprint", printed);
-  // The keys of the live controls would also move between cells, or change them; Notebook 7 even
-  // takes them before the control gets them. Both leave out an element that says so.
-  const keep = ({ target, key, shiftKey, ctrlKey, metaKey }) => {
-    if (!root.closest(".vg-live")?.contains(target)) return;
-    const used = KEYS.includes(key) || (target.matches("select") && key.length === 1);
-    target.toggleAttribute("data-lm-suppress-shortcuts", used && !(shiftKey || ctrlKey || metaKey));
-  };
-  if (model.get("first")) addEventListener("keydown", keep, true);
   const resized = new ResizeObserver(() => measure() && draw());
   resized.observe(root);
-  // A kernel that was restarted or has died never answers again; nothing else would show it.
-  const lose = () => (lost.textContent = "The kernel was restarted or has died: the controls compute nothing now. Run the notebook's cells again.");
-  const watch = (_, status) => LOST.includes(status) && lose();
-  const kernel = model.widget_manager?.kernel?.statusChanged;
-  kernel?.connect(watch);
-  model.on("comm_live_update", lose);
   model.on("change:data", draw);
   model.on("change:problem", draw);
   measure();
@@ -526,13 +502,39 @@ function render({ model, el }) {
   return () => {
     clearTimeout(announcement);
     resized.disconnect();
-    removeEventListener("keydown", keep, true);
     removeEventListener("beforeprint", print);
     removeEventListener("afterprint", printed);
-    kernel?.disconnect(watch);
-    model.off("comm_live_update", lose);
     model.off("change:data", draw);
     model.off("change:problem", draw);
+  };
+}
+
+// ---- all charts of an explorer ---------------------------------------------------------------
+
+function render({ model, el }) {
+  const lost = element("p", { class: "vg-lost", role: "alert" });
+  const parent = element("div", { class: "vg-charts" });
+  el.append(lost, parent);
+  const ends = model.get("charts").map((spec, i) => startChart(model, spec, i === 0, parent));
+  // The keys of the live controls would also move between cells, or change them; Notebook 7 even
+  // takes them before the control gets them. Both leave out an element that says so.
+  const reserve = ({ target, key, shiftKey, ctrlKey, metaKey }) => {
+    if (!el.closest(".vg-live")?.contains(target)) return;
+    const used = KEYS.includes(key) || (target.matches("select") && key.length === 1);
+    target.toggleAttribute("data-lm-suppress-shortcuts", used && !(shiftKey || ctrlKey || metaKey));
+  };
+  addEventListener("keydown", reserve, true);
+  // A kernel that was restarted or has died never answers again; nothing else would show it.
+  const lose = () => (lost.textContent = "The kernel was restarted or has died: the controls compute nothing now. Run the notebook's cells again.");
+  const watch = (_, status) => LOST.includes(status) && lose();
+  const kernel = model.widget_manager?.kernel?.statusChanged;
+  kernel?.connect(watch);
+  model.on("comm_live_update", lose);
+  return () => {
+    ends.forEach((end) => end());
+    removeEventListener("keydown", reserve, true);
+    kernel?.disconnect(watch);
+    model.off("comm_live_update", lose);
   };
 }
 

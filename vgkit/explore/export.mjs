@@ -4,12 +4,10 @@
 const SAVED = { width: 760, height: 400, line: 19, margin: 16, letters: 104 };
 const SVG = "http://www.w3.org/2000/svg";
 
-// The attributes that stand for the page's style sheet, with the values that need not be written.
-const STYLE = {
-  fill: "rgb(0, 0, 0)", stroke: "none", "stroke-width": "1px", "stroke-dasharray": "none", "stroke-linejoin": "miter",
-  "paint-order": "normal", "fill-opacity": "1", opacity: "1", "font-size": "16px", "font-weight": "400",
-};
-const LETTERS = ["font-size", "font-weight"];
+// What the style sheet says of a drawing's elements, as attributes that need no style sheet.
+const STYLE = [
+  "fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "paint-order", "opacity", "font-size", "font-weight",
+];
 
 // ---- the picture -----------------------------------------------------------------------------
 
@@ -23,26 +21,19 @@ function wrapped(text, most) {
   return lines;
 }
 
-const hexadecimal = (value) =>
-  value.replace(/rgb\((\d+), (\d+), (\d+)\)/, (_, ...rgb) => `#${rgb.slice(0, 3).map((part) => Number(part).toString(16).padStart(2, "0")).join("")}`);
-
-// Writes into the elements what the style sheet gives them, and forgets their classes.
-function resolve(svg) {
-  for (const node of svg.querySelectorAll("*")) {
+// Writes into the elements how the style sheet has them drawn; the inner ones first, whose style
+// depends on the others' classes.
+function inline(svg) {
+  for (const node of [...svg.querySelectorAll(":not(title, desc)")].reverse()) {
     const style = getComputedStyle(node);
-    const names = node.tagName === "g" ? ["opacity"] : ["title", "desc"].includes(node.tagName) ? [] : Object.keys(STYLE);
-    for (const name of names) {
-      const value = style.getPropertyValue(name);
-      if (value === STYLE[name] || (LETTERS.includes(name) && node.tagName !== "text")) continue;
-      node.setAttribute(name, hexadecimal(value).replace(/(\d)px/g, "$1"));
-    }
+    for (const name of STYLE) node.setAttribute(name, style.getPropertyValue(name));
+    node.removeAttribute("class");
   }
-  svg.querySelectorAll("[class]").forEach((node) => node.removeAttribute("class"));
 }
 
 // The chart with its title, setting, sentence and legend, as the text of an SVG that needs no style
 // sheet: light whatever the page's theme, and of one size on every screen.
-function savedPicture({ title, spec, data, setting, said, held }) {
+function savedPicture({ title, spec, data, setting, summary, held }) {
   const { width, height, line, margin, letters } = SAVED;
   const rows = [];
   let y = margin;
@@ -52,22 +43,22 @@ function savedPicture({ title, spec, data, setting, said, held }) {
   };
   const write = (style, text) => wrapped(text, letters).forEach((part) => add(`<text class="${style}" x="${margin}" y="${y + line - 5}">${escapeText(part)}</text>`));
   write("vg-title", title);
-  if (said) write("vg-label", said);
+  if (summary) write("vg-label", summary);
   write("vg-tick", setting);
   for (const { colour, sign, text } of legendOf(spec, data, held)) {
     const drawn = sign && `<g class="${colour}" transform="translate(${margin} ${y + 1})">${sign}</g>`;
     add(`${drawn}<text class="vg-label" x="${margin + (sign ? 36 : 0)}" y="${y + line - 5}">${escapeText(text)}</text>`);
   }
-  const whole = y + height + margin / 2;
+  const total = y + height + margin / 2;
   const host = element("div", { class: "vg-chart vg-light vg-offstage", "aria-hidden": "true" });
   host.innerHTML =
-    `<svg xmlns="${SVG}" viewBox="0 0 ${width} ${whole}" width="${width}" height="${whole}" font-family="system-ui, 'Segoe UI', Helvetica, Arial, sans-serif" role="img">` +
-    `<title>${escapeText(title)}</title><desc>${escapeText([said, setting].filter(Boolean).join(" "))}</desc><rect class="vg-ground" width="${width}" height="${whole}"/>` +
+    `<svg xmlns="${SVG}" viewBox="0 0 ${width} ${total}" width="${width}" height="${total}" font-family="system-ui, 'Segoe UI', Helvetica, Arial, sans-serif" role="img">` +
+    `<title>${escapeText(title)}</title><desc>${escapeText([summary, setting].filter(Boolean).join(" "))}</desc><rect class="vg-ground" width="${width}" height="${total}"/>` +
     `${rows.join("")}<g transform="translate(0 ${y})">${pictureOf(spec, data, held, frameOf(spec, data, held, width, height))}</g></svg>`;
   document.body.append(host);
   try {
     const svg = host.firstChild;
-    resolve(svg);
+    inline(svg);
     return new XMLSerializer().serializeToString(svg);
   } finally {
     host.remove();
@@ -96,22 +87,23 @@ function commaSeparated(spec, data) {
 
 // ---- the Python ------------------------------------------------------------------------------
 
-// Three lines for the page's notebook; a control whose values are not what it shows gets a string.
-function pythonOf({ title, names, quoted, place }) {
-  const values = Object.entries(names).map(([name, shown]) => `${name}=${quoted.includes(name) ? JSON.stringify(shown) : shown}`);
+// Three lines for the page's notebook. What a control shows may stand for its value.
+function pythonOf({ title, labels }) {
+  const python = (label) => (/^-?\d+(\.\d+)?(e-?\d+)?$/.test(label) ? label : JSON.stringify(label));
+  const values = Object.entries(labels).map(([name, label]) => `${name}=${python(label)}`);
   return [
-    `from vgkit import explore  # first run the cells of ${place}`,
-    `explorer = explore.find(${JSON.stringify(title)}).choose(${values.join(", ")})`,
-    "explorer.at()  # these are the numbers; write explorer to see it",
+    `# In the page's notebook, below the cell that makes the explorer ${JSON.stringify(title)}:`,
+    `explorer.choose(${values.join(", ")})  # shows this setting`,
+    "explorer.at()  # and these are its numbers",
   ].join("\n");
 }
 
 // ---- buttons ---------------------------------------------------------------------------------
 
 // A file name that says the setting: letters, digits and .-+=_ of any language.
-function fileName({ title, names, spec, first }, ending) {
+function fileName({ title, labels, spec, first }, ending) {
   const plain = (text) => text.normalize("NFKC").replace(/[^\p{L}\p{N}.+-]+/gu, "-").replace(/^-+(?!\d)|-+$/g, "");
-  const parts = [title, ...(first ? [] : [spec.y.label]), ...Object.entries(names).map(([name, shown]) => `${name}=${plain(shown)}`)];
+  const parts = [title, ...(first ? [] : [spec.y.label]), ...Object.entries(labels).map(([name, label]) => `${name}=${plain(label)}`)];
   return `${parts.map((part, i) => (i <= Number(!first) ? plain(part) : part)).join("_").slice(0, 180)}.${ending}`;
 }
 
@@ -131,15 +123,15 @@ async function copy(text) {
 }
 
 // The buttons of a chart and the field for code that could not be copied. `current` gives what is
-// shown now, and `tell` says to the reader what was done.
-function exportButtons(current, tell) {
+// shown now, and `announce` says to the reader what was done.
+function exportButtons(current, announce) {
   const code = element("textarea", { class: "vg-code", rows: "4", readonly: true, spellcheck: "false", "aria-label": "Python for this setting", hidden: true });
   const saved = (ending, make) => async () => {
     const shown = current();
     const name = fileName(shown, ending);
     const [content, type] = await make(shown);
     save(content, type, name);
-    tell(`Saved as ${name}`);
+    announce(`Saved as ${name}`);
   };
   const actions = {
     SVG: ["save the picture", saved("svg", (shown) => [savedPicture(shown), "image/svg+xml"])],
@@ -150,13 +142,13 @@ function exportButtons(current, tell) {
       const copied = await copy(code.value);
       code.hidden = copied;
       if (!copied) code.select();
-      tell(copied ? "Three lines of Python are copied." : "Copy these three lines of Python.");
+      announce(copied ? "Three lines of Python are copied." : "Copy these three lines of Python.");
     }],
   };
   if (!current().first) delete actions.Python;
   const buttons = Object.entries(actions).map(([label, [purpose, act]]) => {
     const button = element("button", { type: "button", class: "vg-button", "data-export": label.toLowerCase(), "aria-label": `${label}: ${purpose}`, title: purpose }, label);
-    button.addEventListener("click", () => act().catch((problem) => tell(`That failed: ${problem.message}`)));
+    button.addEventListener("click", () => act().catch((problem) => announce(`That failed: ${problem.message}`)));
     return button;
   });
   const group = element("div", { class: "vg-exports", role: "group", "aria-label": "Take along" }, element("span", { "aria-hidden": "true" }, "Save:"), ...buttons);

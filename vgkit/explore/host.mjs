@@ -16,7 +16,7 @@ function residuals() {
   return table;
 }
 
-// Undo grid.pack: whole numbers of steps, each predicted by its neighbours to the left and above.
+// Undo grid.pack: integer numbers of steps, each predicted by its neighbours to the left and above.
 function decode({ text, points }, rows) {
   const steps = new Int32Array(rows * points);
   const known = (value) => value > SPECIAL["-inf"];
@@ -114,20 +114,17 @@ function makeControl({ name, label, kind, options }, id, choose) {
 }
 
 function start(root, number) {
-  const { title, specs, controls, presets, grid } = JSON.parse(root.querySelector(".vg-data").textContent);
-  const positions = Object.fromEntries(controls.map(({ name, value }) => [name, value]));
+  const { title, charts, controls, presets, grid } = JSON.parse(root.querySelector(".vg-data").textContent);
+  const positions = Object.fromEntries(controls.map(({ name, position }) => [name, position]));
   const read = gridReader(grid, controls);
-  const quoted = controls.filter(({ quoted }) => quoted).map(({ name }) => name);
-  // The page is made of the notebook of the same name.
-  const place = `the notebook ${decodeURIComponent(location.pathname).split("/").pop().replace(/\.html$/, "") || "index"}`;
-  const model = modelOf({ title, quoted, place });
+  const model = modelOf({ title, charts });
   const show = {};
   const update = (changed) => {
     Object.assign(positions, changed);
     for (const name of Object.keys(changed)) show[name](positions[name]);
     const labels = controls.map(({ name, options }) => [name, options[positions[name]]]);
     model.set({
-      names: Object.fromEntries(labels),
+      labels: Object.fromEntries(labels),
       setting: controls.map(({ label }, i) => `${label} ${labels[i][1]}`).join(", "),
       data: read(positions),
     });
@@ -139,31 +136,25 @@ function start(root, number) {
     show[control.name] = display;
     panel.append(node);
   }
-  const heading = element("p", { class: "vg-title", id: `vg-${number}` }, title);
-  const parts = [heading];
-  if (presets.length) {
-    const buttons = presets.map(({ label, values }) => {
-      const button = element("button", { type: "button", class: "vg-button" }, label);
-      button.addEventListener("click", () => update(values));
-      return button;
-    });
+  const parts = [element("p", { class: "vg-title", id: `vg-${number}` }, title)];
+  const buttons = Object.entries(presets).map(([label, changed]) => {
+    const button = element("button", { type: "button", class: "vg-button" }, label);
+    button.addEventListener("click", () => update(changed));
+    return button;
+  });
+  if (buttons.length) {
     parts.push(element("div", { class: "vg-presets", role: "group", "aria-label": "Try" },
       element("span", { "aria-hidden": "true" }, "Try:"), ...buttons));
   }
   const box = element("div", { class: "vg-host", role: "group", "aria-labelledby": `vg-${number}` }, ...parts, panel);
   update(positions);
-  const charts = element("div", { class: "vg-charts" });
-  box.append(charts);
   root.append(box);
-  specs.forEach((spec, i) => {
-    const own = { spec, first: i === 0 };
-    render({ model: { ...model, get: (name) => own[name] ?? model.get(name) }, el: charts });
-  });
+  render({ model, el: box });
   box.append(element("p", { class: "vg-state" }, "Every position shows what JAX computed for it; the results came with this page, accurate to 0.21 %."));
   root.querySelector(".vg-fallback").hidden = true;
 }
 
-// Numbered over the whole page: each may have come with a script of its own.
+// Numbered over the page: each may have come with a script of its own.
 document.querySelectorAll(".vg-explorer").forEach((root, number) => {
   if (root.dataset.ready || !root.querySelector(".vg-data")) return;
   root.dataset.ready = "true";

@@ -1,65 +1,88 @@
-"""What a reader's function returned, looked at before it is drawn."""
+"""What `compute` returned: checked before it is drawn, and written for readers."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-
-__all__ = ["checked", "plain", "told"]
+from jaxtyping import Shaped
 
 LONGEST = 300
+BRACES = re.compile(r"\{(\w+)\}")
 
 
 def checked(
-    results: Any, charts: Sequence[Mapping[str, Any]]
-) -> dict[str, Float[np.ndarray, " points"]]:
-    """Results as arrays that the charts can draw.
-
-    Args:
-        results: What `compute` returned.
-        charts: From `charts`.
-
-    Raises:
-        ValueError: If they are no dict, lack an array that a chart draws, or hold arrays of more
-            than one axis or of lengths that do not belong together.
-    """
+    results: Any, charts: Sequence[Mapping[str, Any]], controls: Collection[str]
+) -> dict[str, Shaped[np.ndarray, " _points"]]:
+    """Results as arrays that the charts can draw, or a `ValueError` that says what is wrong."""
     if not isinstance(results, Mapping):
-        raise ValueError(
-            f"compute must return a dict of arrays by name; got {type(results).__name__}"
-        )
+        raise ValueError(f"compute must return a dict of arrays; got {type(results).__name__}")
     arrays = {name: np.atleast_1d(np.asarray(array)) for name, array in results.items()}
     for name, array in arrays.items():
         if array.ndim != 1:
             raise ValueError(
                 f"compute must return arrays of shape (points,); got {name} of shape {array.shape}"
             )
-    for name, partner in _pairs(charts):
-        for wanted in {name, partner} - arrays.keys():
+    for name, partner in _needed(charts, controls):
+        for missing in {name, partner} - arrays.keys():
             raise ValueError(
-                f"compute must return {wanted}, which the chart draws; got {', '.join(arrays)}"
+                f"compute must return {missing}, which the chart shows; got {', '.join(arrays)}"
             )
         if len(arrays[name]) != len(arrays[partner]):
             raise ValueError(
                 f"compute must return {name} and {partner} of one length; "
                 f"got {len(arrays[name])} and {len(arrays[partner])}"
             )
+    sentences = charts[0]["summary"]
+    if len(sentences) > 1 and arrays["sentence"][0] not in range(len(sentences)):
+        raise ValueError(
+            f"sentence must be a position from 0 to {len(sentences) - 1}; "
+            f"got {arrays['sentence'][0]}"
+        )
     return arrays
 
 
-def _pairs(charts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Names of arrays drawn against each other; against itself what needs no other."""
+def _needed(
+    charts: Sequence[Mapping[str, Any]], controls: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Pairs of arrays of one length; with itself what needs no other."""
     for chart in charts:
         for series in chart["series"]:
             name = series["name"]
-            yield name, series.get("x") or chart["x"].get("values") or name
-            yield name, series.get("upper", name)
+            yield name, series["x"] or chart["x"]["values"] or name
+            yield name, series["upper"] or name
         for name, _ in chart["columns"]:
             yield name, name
+    sentences = charts[0]["summary"]
+    chosen = ["sentence"] if len(sentences) > 1 else []
+    for name in {*chosen, *BRACES.findall(" ".join(sentences))} - {*controls}:
+        yield name, name
 
 
-def plain(array: np.ndarray) -> list[float | str | None]:
+def sentence(
+    sentences: Sequence[str], labels: Mapping[str, str], arrays: Mapping[str, np.ndarray]
+) -> str:
+    """The sentence that holds, with its braces filled in; in a page `chart.mjs` does it."""
+    if not sentences:
+        return ""
+    text = sentences[int(arrays["sentence"][0]) if len(sentences) > 1 else 0]
+    return BRACES.sub(lambda brace: labels.get(brace[1]) or number(arrays[brace[1]][0]), text)
+
+
+def number(value: float) -> str:
+    """A number as text: three figures, or one decimal and a power of ten."""
+    value = float(value) + 0.0  # no -0
+    size = abs(value)
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "infinite" if value > 0 else "-infinite"
+    if size == 0 or 1e-3 <= size < 1e4:
+        return f"{value:.3g}" if size < 999.5 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def plain(array: Shaped[np.ndarray, " _points"]) -> list[float | str | None]:
     """An array as JSON can hold it."""
     return [
         x if math.isfinite(x) else None if math.isnan(x) else str(x)
@@ -67,16 +90,11 @@ def plain(array: np.ndarray) -> list[float | str | None]:
     ]
 
 
-def told(problem: Exception, setting: str) -> str:
-    """An error of the computation in words for the reader who wrote it.
-
-    Args:
-        problem: What was raised.
-        setting: The controls in words.
-    """
-    first = str(problem).strip().split("\n\n")[0]
-    text = first if len(first) <= LONGEST else first[: LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
+def format_error(error: Exception, setting: str) -> str:
+    """An error of the computation as text, for the reader who wrote the function."""
+    text = str(error).strip().split("\n\n")[0]
+    text = text if len(text) <= LONGEST else text[:LONGEST] + "\N{HORIZONTAL ELLIPSIS}"
     return (
-        f"The computation failed at {setting}. {type(problem).__name__}: {text}\n"
+        f"The computation failed at {setting}. {type(error).__name__}: {text}\n"
         "Call the explorer's at() in a cell to see where."
     )

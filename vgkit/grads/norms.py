@@ -79,7 +79,7 @@ def mean_cosine(gradients: Float[Array, "batch ..."]) -> Float[Array, ""]:
     noise ("shattered"). The mean of a gradient's entries is not taken off.
 
     Args:
-        gradients: One for each example, of `input_gradients` or one layer's error signals.
+        gradients: One for each example, such as one layer's error signals.
 
     Raises:
         ValueError: If there are fewer than two examples, or a gradient is zero throughout.

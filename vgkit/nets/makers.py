@@ -67,8 +67,7 @@ def mlp(
         layers = jax.vmap(lambda key: drawn(key, *hidden[:2]))(jnp.stack(keys))
     else:
         layers = tuple(map(drawn, keys, hidden[:-1], hidden[1:]))
-    label = init if isinstance(init, str) else getattr(init, "__name__", "given")
-    return assemble(layers, drawn(last, hidden[-1], outputs), activation, label, gate, **form)
+    return assemble(layers, drawn(last, hidden[-1], outputs), activation, init, gate, **form)
 
 
 def from_arrays(
@@ -114,7 +113,7 @@ def assemble(
     layers: Any,
     readout: Any,
     activation: str | activations.Function,
-    init: str,
+    init: str | Initialiser,
     gate: float | None = None,
     **form: Any,
 ) -> Net:
@@ -132,6 +131,7 @@ def assemble(
         return layer.replace(**parts)
 
     layers = tuple(map(equipped, layers)) if isinstance(layers, tuple) else equipped(layers)
-    net = Net(layers, readout, Form(activation, init, **form))
+    label = init if isinstance(init, str) else getattr(init, "__name__", "given")
+    net = Net(layers, readout, Form(activation, label, **form))
     check_net(net)
     return net

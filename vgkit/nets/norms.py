@@ -112,7 +112,7 @@ def normalise(
     return jax.lax.switch(kind, values, a), None
 
 
-def _values(function: Callable[..., Normalised], norm: Norm, a: Array) -> Array:
+def _values(function: Callable[..., Normalised], norm: Norm | None, a: Array) -> Array:
     return function(norm, a, None)[0]
 
 

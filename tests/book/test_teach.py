@@ -1,0 +1,55 @@
+"""What the page for teachers says: lecture plans, a hub, an explorer as a drawing."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import powers
+import yaml
+from conftest import ROOT
+
+TEACH = (ROOT / "teach.md").read_text()
+
+
+def test_lecture_plans_keep_their_time(book):
+    html = (book / "teach.html").read_text()
+    totals = [int(total) for total in re.findall(r"Together (\d+) minutes", html)]
+    for hours, total in zip((1, 2, 4), totals, strict=True):
+        assert abs(total - 60 * hours) <= 15, (hours, total)
+
+
+def test_hub(tmp_path):
+    """What teach.md says of a hub: the recipe's build, its settings, the students' link."""
+    command = re.search(r"^jupyter-repo2docker (.*) \.$", TEACH, re.MULTILINE)[1]
+    appendix = re.search(r'--appendix "(.*?)"', command)[1]
+    options = re.sub(r'--appendix ".*?"', "", command).replace("--no-run", "").split()
+    run = [sys.executable, "-m", "repo2docker", "--no-build", "--debug", "--appendix", appendix]
+    done = subprocess.run([*run, *options, str(ROOT)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    recipe = done.stdout + done.stderr
+    assert appendix in recipe
+    assert "${NB_USER}" in recipe[: recipe.index(appendix)].split("USER ")[-1]  # may install
+    settings = yaml.safe_load(re.search(r"```yaml\n(.*?)```", TEACH, re.DOTALL)[1])["singleuser"]
+    assert f"{settings['image']['name']}:{settings['image']['tag']}" in command
+    start = settings["lifecycleHooks"]["postStart"]["exec"]["command"]
+    env = {**os.environ, "HOME": str(tmp_path), "JUPYTER_CONFIG_DIR": str(tmp_path)}
+    tool = Path(sys.executable).parent / start[0]
+    subprocess.run([tool, *start[1:]], check=True, env=env, capture_output=True)
+    viewers = "".join(path.read_text() for path in tmp_path.rglob("*.json*"))
+    assert re.search(r'"markdown":\s*"Jupytext Notebook"', viewers)
+    link = parse_qs(urlsplit(re.search(r"https://hub\.\S*git-pull\?\S*", TEACH)[0]).query)
+    assert link == {
+        "repo": ["https://github.com/OWNER/NAME"],
+        "branch": ["main"],
+        "urlpath": ["lab/tree/NAME/index.md"],
+    }
+
+
+def test_an_explorer_can_be_taken_as_a_drawing(tmp_path, monkeypatch):
+    code = re.search(r"```python\n(explorer\..*?)```", TEACH, re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    exec(code, {"explorer": powers.make()})
+    assert (tmp_path / "explorer.pdf").read_bytes().startswith(b"%PDF")

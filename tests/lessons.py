@@ -1,0 +1,34 @@
+"""What the lessons say of themselves: their labels, minutes, needs, and the routes through them."""
+
+import re
+
+from conftest import ROOT
+
+from tools import pages
+
+CHAPTERS = {p: (ROOT / f"{p}.md").read_text() for p in pages.all_pages() if "chapters/" in p}
+LESSONS = {p: text for p, text in CHAPTERS.items() if "**Time:**" in text}
+LABEL = {re.search(r"\((\S+)\)=", text)[1]: p for p, text in CHAPTERS.items()}
+TIME = {p: int(re.search(r"\*\*Time:\*\* (\d+) minutes", text)[1]) for p, text in LESSONS.items()}
+
+
+def needs(page, kind="necessary"):
+    """Pages that a page says it needs, or is helped by."""
+    before = re.search(r"\*\*Before:\*\* (.*?)\*\*Time:\*\*", LESSONS[page], re.S)[1]
+    other = {"necessary": "helpful", "helpful": "necessary"}[kind]
+    # What stands between one bracket and the next belongs to the bracket that ends it.
+    parts = re.findall(
+        rf"((?:(?!\({other}\)|\((?:both )?{kind}\)).)*)\((?:both )?{kind}\)", before, re.S
+    )
+    return [LABEL[label] for part in parts for label in re.findall(r"\{ref\}`([^`]*)`", part)]
+
+
+def routes():
+    """Lists of pages, by route, as the index has them; a list item may hold several."""
+    index = (ROOT / "index.md").read_text()
+    for name, text in re.findall(r"### For a (\w+)\n.*?:::\{div\} vg-route\n(.*?):::", index, re.S):
+        items = [re.findall(r"`([^`]*)`", line) for line in text.splitlines()]
+        yield name, [[LABEL[label] for label in item] for item in items]
+
+
+ROUTES = dict(routes())

@@ -1,0 +1,80 @@
+"""The stored results: a sample of them is made again, in float32 as the commands do it."""
+
+import jax
+import numpy as np
+import pytest
+
+from vgcourse import results
+from vgcourse.convolutions import conv_net
+from vgcourse.experiments import convolutions, remedies
+from vgkit import grads
+
+
+def test_every_remedy_is_measured():
+    runs = results.load("remedies")["runs"]
+    assert runs.keys() == remedies.REMEDIES.keys()
+    for name, depths in runs.items():
+        assert set(map(int, depths)) == set(remedies.REMEDIES[name].depths), name
+        for run in depths.values():
+            assert run["rate"] in remedies.REMEDIES[name].rates
+            assert np.shape(run["accuracy"]) == (remedies.SEEDS, remedies.EPOCHS + 1)
+            assert run["step_time"] > 0
+
+
+@pytest.mark.parametrize("name", ["sigmoid, Glorot", "ReLU, batch norm", "residual, ReZero"])
+def test_remedies_again(name):
+    """A sample of the league.
+
+    The first rows are forward passes only. Over a run of 220 steps rounding errors grow: what a
+    seed ends with differs between machines by less than seeds do among each other.
+    """
+    stored, remedy = results.load("remedies")["runs"][name]["10"], remedies.REMEDIES[name]
+    with jax.enable_x64(False):
+        history = remedies.run(remedy, 10, (stored["rate"],))
+        ratios = remedies.ratios(remedies.start(remedy, 10))
+    np.testing.assert_allclose(ratios, stored["G"], rtol=2e-3)
+    accuracy, loss = np.array(stored["accuracy"]), np.array(stored["train_loss"])
+    np.testing.assert_allclose(history.train_loss[0, :, 0], loss[:, 0], atol=1e-3)
+    np.testing.assert_allclose(history.test_accuracy[0, :, 0], accuracy[:, 0], atol=3 / 360)
+    assert abs(np.median(history.test_accuracy[0, :, -1]) - np.median(accuracy[:, -1])) < 0.03
+
+
+def test_every_convolutional_net_is_measured():
+    stored = results.load("convolutions")
+    assert stored["runs"].keys() == convolutions.KINDS.keys()
+    for depths in stored["runs"].values():
+        assert depths.keys() == {str(depth) for depth in convolutions.DEPTHS}
+        for depth, run in depths.items():
+            assert np.shape(run["error_signal"]) == (convolutions.SEEDS, int(depth))
+            assert np.shape(run["accuracy"]) == (convolutions.SEEDS,)
+            assert run["rate"] in stored["made"]["rates"]
+
+
+@pytest.mark.parametrize("name", convolutions.KINDS)
+def test_convolutional_signals_again(name):
+    with jax.enable_x64(False):
+        norms = convolutions.error_norms(convolutions.start(convolutions.KINDS[name], 4))
+    # stored to four digits; 32-bit sums over 64 positions and a few layers err by less
+    stored = results.load("convolutions")["runs"][name]["4"]["error_signal"]
+    np.testing.assert_allclose(norms, stored, rtol=1e-3)
+
+
+def test_a_convolutional_training_again():
+    run = results.load("convolutions")["runs"]["ReLU, plain"]["4"]
+    with jax.enable_x64(False):
+        history = convolutions.run(convolutions.KINDS["ReLU, plain"], 4, (run["rate"],))
+    # Rounding, which differs from machine to machine, moves a few of 360 test digits to and fro: a
+    # share p of n answers has the standard error sqrt(p (1 - p) / n), here 0.02.
+    np.testing.assert_allclose(history.test_accuracy[0, :, -1], run["accuracy"], atol=3 * 0.02)
+
+
+def test_convolutional_nets_start_as_conv_net_draws_them():
+    keys = jax.random.split(jax.random.key(convolutions.KEY), convolutions.SEEDS)
+    networks = convolutions.start(convolutions.KINDS["sigmoid, plain"], 4)
+    third = jax.tree.map(lambda leaf: leaf[2], networks)
+    channels = (1, *[convolutions.CHANNELS] * 4)
+    expected = conv_net(keys[2], channels, 10, "sigmoid", init="glorot_normal")
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), third, expected)
+    x, y, *_ = (part[: convolutions.PROBE] for part in convolutions.images())
+    norms = grads.signals(expected, x, y).error_norms[:-1]
+    np.testing.assert_allclose(convolutions.error_norms(networks)[2], norms, rtol=1e-9)
