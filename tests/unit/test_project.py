@@ -1,45 +1,46 @@
-"""The project's own rules: layering, sizes, what is committed, what the README says."""
+"""The project's own rules: who imports whom, sizes, what is committed, what the README says."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
+from itertools import chain
 
-import pytest
-from conftest import ROOT, tracked
+from conftest import ROOT, public, tracked
 
+import vgkit
 from tools import pages
-from vgkit import diagnose
+from vgkit import diagnosis
 
-KIT, COURSE = ROOT / "vgkit", ROOT / "vgcourse"
-# Which room may import which; everything may import _check, and a room its own modules.
-ALLOWED = {
-    "_check": set(),
+# Which room of vgkit may import which; modules whose name begins with _ are everyone's.
+ROOMS = {
     "activations": set(),
     "data": set(),
-    "nets": {"activations"},
-    "recurrent": {"activations"},
-    "grads": {"nets", "recurrent", "activations"},
-    "theory": {"activations"},
+    "trace": set(),
     "monitor": set(),
-    "train": {"nets", "recurrent", "grads", "monitor", "activations"},
-    "diagnose": {"grads", "monitor"},
     "plots": set(),
     "explore": {"plots"},
+    "nets": {"activations"},
+    "recurrent": {"activations"},
+    "theory": {"activations"},
+    "grads": {"nets", "recurrent", "trace", "activations"},
+    "train": {"nets", "recurrent", "grads", "activations"},
+    "diagnosis": {"grads", "trace", "monitor"},
 }
-ALLOWED["__init__"] = ALLOWED.keys() - {"_check"}
-MODULES = sorted([*KIT.rglob("*.py"), *COURSE.rglob("*.py")])
-# No lessons; each has a test of its own name.
-REFERENCES = {ROOT / f"chapters/{name}.md" for name in ("claims", "classics")}
-CHAPTERS = sorted(set((ROOT / "chapters").rglob("*.md")) - REFERENCES)
+DRAWING = {"matplotlib", "ipywidgets", "anywidget", "IPython", "PIL"}
 
 
-def room(path):
-    return path.relative_to(ROOT).parts[1].removesuffix(".py")
+def module(path):
+    """A module's full name."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module(p): p for top in ("vgkit", "vgcourse") for p in (ROOT / top).rglob("*.py")}
 
 
 def imports(path):
-    """Full names of what a module imports."""
+    """Full names of the modules that a module imports, or of what it imports from them."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
@@ -47,57 +48,64 @@ def imports(path):
             yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_layering_and_size(path):
-    parts = [name.split(".") for name in imports(path)]
-    assert not {first for first, *_ in parts} & {"benchmarks", "tests", "tools"}
-    if path.is_relative_to(KIT):
-        assert room(path) in ALLOWED, "say in ALLOWED what the new room may import"
-        assert "vgcourse" not in {first for first, *_ in parts}
-        rooms = {name[1] for name in parts if name[0] == "vgkit"}
-        assert rooms <= ALLOWED[room(path)] | {"_check", room(path)}
-        assert len(path.read_text().splitlines()) <= 300
+IMPORTS = {name: {*imports(path)} for name, path in MODULES.items()}
 
 
-def lines_of_code(path):
-    """Lines that say something to Python: no docstring, comment or empty line."""
-    tree = ast.parse(path.read_text())
-    strings = {
-        line
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        for line in range(node.lineno, node.end_lineno + 1)
-    }
-    lines = enumerate(path.read_text().splitlines(), start=1)
-    return sum(
-        bool(line.strip()) and not line.strip().startswith("#") and number not in strings
-        for number, line in lines
-    )
+def test_rooms_import_what_they_may():
+    for name, imported in IMPORTS.items():
+        roots = {full.split(".")[0] for full in imported}
+        assert not roots & {"benchmarks", "tests", "tools"}, name
+        if name.split(".")[0] == "vgcourse" or name == "vgkit":
+            continue
+        room = name.split(".")[1]
+        assert room[0] == "_" or room in ROOMS, f"say in ROOMS what {room} may import"
+        assert "vgcourse" not in roots, name
+        used = {full.split(".")[1] for full in imported if full.startswith("vgkit.")}
+        others = {other for other in used if other[0] != "_"} - {room}
+        assert others <= ROOMS.get(room, set()), name
+        assert room in ("plots", "explore") or not roots & DRAWING, name
 
 
-def test_the_package_stays_small():
-    kit = {path for path in MODULES if path.is_relative_to(KIT)}
-    diagnosis = {path for path in kit if room(path) == "diagnose"}
-    assert sum(map(lines_of_code, diagnosis)) < 1600
-    assert sum(map(lines_of_code, kit - diagnosis)) < 3300
+def test_imports_make_no_circle():
+    graph = {}
+    for name, imported in IMPORTS.items():
+        owners = {full if full in MODULES else full.rpartition(".")[0] for full in imported}
+        graph[name] = owners & MODULES.keys() - {name}
+    graph["vgkit"] = set()  # loads its namespaces when they are first used
+    graphlib.TopologicalSorter(graph).prepare()
 
 
-def test_import_changes_no_setting():
-    code = (
-        "import jax, matplotlib; x = jax.config.jax_enable_x64, dict(matplotlib.rcParams);"
-        "from vgkit import *; assert x == (jax.config.jax_enable_x64, dict(matplotlib.rcParams))"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+def lines(paths):
+    return sum(len(path.read_text().splitlines()) for path in paths)
 
 
-def test_namespaces_load_when_they_are_first_used():
-    code = (
+def test_sizes():
+    """Docstrings included: what is not needed goes, before something new comes."""
+    kit = [path for name, path in MODULES.items() if name.split(".")[0] == "vgkit"]
+    assert lines(kit) <= 6000 and all(lines([path]) <= 450 for path in kit)
+    assert lines(path for name, path in MODULES.items() if name.split(".")[0] == "vgcourse") <= 5000
+    assert lines((ROOT / "tests").rglob("*.py")) <= 6500
+    names = {*chain(*(dict(public(getattr(vgkit, room))) for room in ROOMS))}
+    assert len(names) <= 120
+
+
+def python(code, **options):
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+
+
+def test_import_changes_no_setting_and_loads_namespaces_when_they_are_used():
+    python(
         "import sys, vgkit; assert not any(name.startswith('vgkit.') for name in sys.modules)\n"
-        "assert {*vgkit.__all__} <= {*dir(vgkit)} and not hasattr(vgkit, 'net'); vgkit.nets\n"
-        "from vgkit import activations, data, diagnose, grads, monitor, recurrent, theory, train\n"
-        "assert not {'matplotlib', 'ipywidgets', 'anywidget', 'PIL'} & sys.modules.keys()"
+        "assert {*vgkit.__all__} <= {*dir(vgkit)} and not hasattr(vgkit, 'net')\n"
+        "import jax; before = jax.config.values.copy()\n"
+        f"for name in {sorted(ROOMS.keys() - {'plots', 'explore'})}: getattr(vgkit, name)\n"
+        f"assert not {DRAWING} & sys.modules.keys()\n"
+        "import matplotlib; style = dict(matplotlib.rcParams)\n"
+        "vgkit.plots, vgkit.explore\n"
+        "assert jax.config.values == before and dict(matplotlib.rcParams) == style",
+        cwd=ROOT,
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_workflows_are_valid_and_pinned():
@@ -120,72 +128,18 @@ def test_nothing_of_a_machine_is_committed():
         assert path.stat().st_size < 2**20
 
 
-REMEDY_HEADS = [
-    "## The idea in three sentences",
-    "## The equation and ten lines of code",
-    "## Before and after",
-    "## When it does not help",
-    "## What it costs",
-    "## When to choose it",
-    "## Check yourself",
-    "## Exercises",
-]
-
-
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_chapter_has_its_parts(path):
-    text, remedy = path.read_text(), path.parent.name == "solutions"
-    low, high = (120, 560) if remedy else (200, 620)
-    assert low <= len(text.splitlines()) <= high
-    assert path.relative_to(ROOT).with_suffix("").as_posix() in pages.all_pages()
-    parts = ["What you will learn", "**Before:**", "**Time:**", "**Predict.**", "## Exercises"]
-    parts += ["{cite:", "remove-cell"]
-    parts += [] if remedy else ["## A surprise", "## Take-away", "explore.Explorer("]
-    for part in parts:
-        assert part in text, part
-    if remedy:
-        heads = re.findall("^## .*", text, re.M)
-        assert heads[heads[0] == "## A surprise" :] == REMEDY_HEADS
-    exercises = re.findall(r"```\{exercise-start\}\n:label: (\S+)", text)
-    solutions = re.findall(r"```\{solution-start\} (\S+)\n:class: dropdown", text)
-    assert len(exercises) >= 4 and exercises == solutions
-    tasks = re.findall(r"^:label: \S+\n```\n(.*?)```\{exercise-end\}", text, re.M | re.S)
-    assert len(tasks) == len(exercises) and all("```{code-cell}" in task for task in tasks)
-    assert tasks[0].startswith("*Warm-up.*") and tasks[-1].startswith("*Open.*")
-    assert text.count("image: {alt:") == pages.figures(text)
-    used = set(re.findall(r"\{eval\}`said\.(\w+)`", text))
-    said = re.findall(r"(\w+)=\(", " ".join(re.findall(r"^say\(.*?\)\n", text, re.M | re.S)))
-    assert used and used == set(said), "every number in the prose comes from a cell of the page"
-    assert "{glue" not in text
-
-
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_chapter_asks_its_reader(path):
-    text, remedy = path.read_text(), path.parent.name == "solutions"
-    before, asked, _ = re.split("^## (?:Check yourself|Exercises)$", text, flags=re.M)
-    label = re.search(r"^\((.+)\)=$", before, re.M)[1]
-    assert asked.count(f'selfcheck.show("{label}", [') == 1  # answers are kept under the label
-    kinds = re.findall(r"^    selfcheck\.(\w+)\(", asked, re.M)
-    assert len(kinds) >= (3 if remedy else 5) and {"choice", "number", "curve"} == set(kinds)
-
-
-def test_every_remedy_that_diagnose_names_has_a_page():
-    named = {remedy for remedies in diagnose.REMEDIES.values() for remedy in remedies}
-    assert {f"chapters/solutions/{remedy}" for remedy in named} <= set(pages.all_pages())
-
-
 def test_scripts_are_executable():
     for name in (".ci/run", "binder/postBuild", "binder/start"):
         assert (ROOT / name).stat().st_mode & 0o100, name
 
 
+def test_every_remedy_that_diagnose_names_has_a_page():
+    named = {remedy for remedies in diagnosis.REMEDIES.values() for remedy in remedies}
+    assert {f"chapters/solutions/{remedy}" for remedy in named} <= set(pages.all_pages())
+
+
 def test_readme_example_prints_what_it_says(tmp_path):
     readme = (ROOT / "README.md").read_text()
-    code, printed = re.search(
-        r"```python\n(.*?)```\n+```text\n(.*?)```", readme, re.DOTALL
-    ).groups()
+    code, printed = re.search(r"```python\n(.*?)```\n+```text\n(.*?)```", readme, re.S).groups()
     assert 8 <= len([line for line in code.splitlines() if line.strip()]) <= 14
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    assert done.stdout == printed
+    assert python(code, cwd=tmp_path) == printed

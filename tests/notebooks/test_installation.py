@@ -1,10 +1,11 @@
-"""Binder without a container: the image's recipe is read, its installation is gone through once."""
+"""The package installed alone; Binder's image without a container: its recipe, its installation."""
 
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 from conftest import ROOT, tracked
@@ -19,6 +20,24 @@ def clone(tmp_path_factory):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
     return top
+
+
+def test_the_package_alone_is_small_and_runs_the_readme_s_lines(clone, tmp_path):
+    pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, clone]
+    subprocess.run(build, check=True)
+    (wheel,) = tmp_path.glob("vgkit-*.whl")
+    files = zipfile.ZipFile(wheel).infolist()
+    assert sum(f.compress_size for f in files if "vgcourse/_data/" not in f.filename) < 250_000
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([python, *pip, wheel], check=True)
+    readme = (ROOT / "README.md").read_text()
+    code, printed = re.search(r"```python\n(.*?)```\n+```text\n(.*?)```", readme, re.S).groups()
+    code += "\nimport importlib.util as u\nassert not u.find_spec('matplotlib')"
+    code += "\nassert not u.find_spec('ipywidgets')"
+    done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (printed, 0), done.stderr
 
 
 def test_recipe(clone):

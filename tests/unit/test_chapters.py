@@ -1,0 +1,58 @@
+"""Every lesson has its parts, gives its numbers by code, and asks its reader."""
+
+import re
+
+import pytest
+from conftest import ROOT
+from lessons import LESSONS
+
+from tools import pages
+
+REMEDY = """The idea in three sentences
+The equation and ten lines of code
+Before and after
+When it does not help
+What it costs
+When to choose it
+Check yourself
+Exercises""".splitlines()
+
+
+@pytest.mark.parametrize("page", LESSONS)
+def test_a_lesson_has_its_parts(page):
+    text, remedy = LESSONS[page], "/solutions/" in page
+    heads = re.findall("^## (.*)", text, re.M)
+    parts = ["What you will learn", "**Before:**", "**Time:**", "**Predict.**", "{cite:"]
+    assert [part for part in parts if part not in text] == []
+    wanted = REMEDY if remedy else ["A surprise", "Take-away", "Check yourself", "Exercises"]
+    assert [head for head in heads if head in wanted] == wanted
+    exercises = re.findall(r"```\{exercise-start\}\n:label: (\S+)", text)
+    solutions = re.findall(r"```\{solution-start\} (\S+)\n:class: dropdown", text)
+    assert len(exercises) >= 4 and exercises == solutions
+    tasks = re.findall(r"^:label: \S+\n```\n(.*?)```\{exercise-end\}", text, re.M | re.S)
+    assert len(tasks) == len(exercises) and all("```{code-cell}" in task for task in tasks)
+    assert tasks[0].startswith("*Warm-up.*") and tasks[-1].startswith("*Open.*")
+    assert text.count("image: {alt:") == pages.figures(text)
+
+
+def numbers(text):
+    """Names of the numbers that the prose says, and of those that the cells give it."""
+    calls = " ".join(re.findall(r"^say\(.*?\)\n", text, re.M | re.S))
+    return set(re.findall(r"\{eval\}`said\.(\w+)`", text)), set(re.findall(r"(\w+)=\(", calls))
+
+
+@pytest.mark.parametrize("page", LESSONS)
+def test_every_number_in_the_prose_comes_from_a_cell(page):
+    used, said = numbers(LESSONS[page])
+    assert used and used == said
+
+
+@pytest.mark.parametrize("page", LESSONS)
+def test_a_lesson_asks_its_reader(page):
+    text = LESSONS[page]
+    before, asked, _ = re.split("^## (?:Check yourself|Exercises)$", text, flags=re.M)
+    label = re.search(r"^\((.+)\)=$", before, re.M)[1]
+    assert asked.count(f'selfcheck.show("{label}", [') == 1  # answers are kept under the label
+    kinds = re.findall(r"^    selfcheck\.(\w+)\(", asked, re.M)
+    least = 3 if "/solutions/" in page else 5
+    assert len(kinds) >= least and {"choice", "number", "curve"} == set(kinds)
