@@ -9,9 +9,8 @@ import pytest
 from questions import CURVES, X, three
 
 from vgcourse import selfcheck
-from vgcourse.selfcheck import picture
 
-VOID = {"input"}
+VOID = {"img", "input"}
 
 
 class Outline(HTMLParser):
@@ -45,11 +44,11 @@ def test_the_html_is_whole_and_escaped():
     assert (
         len(outline.all("form")) == len(outline.all("fieldset")) == len(outline.all("legend")) == 3
     )
-    assert len(outline.all("svg")) == 1 and len(outline.all("polyline")) == 2
+    assert len(outline.all("img")) == 1
     assert len(outline.all("input")) == 2 + 1 + 2
     assert "Is <code>a &lt; b</code>?" in html and "Because <code>b &gt; a</code>." in html
     assert "<Yes>" not in html and "Yes &amp; no" in html
-    assert not re.search(r"(?:src|href)=|https?:", html)  # nothing from elsewhere
+    assert not re.search(r"(?:src|href)=(?!\"data:)|https?:", html)  # nothing from elsewhere
 
 
 def test_nothing_visible_gives_the_answer_away():
@@ -62,8 +61,7 @@ def test_nothing_visible_gives_the_answer_away():
         for q in (first, second)
     ]
     assert visible[0] == visible[1]
-    label = outline.all("svg")[0]["aria-label"]
-    assert label == (
+    assert outline.all("img")[0]["alt"] == (
         "y against x, 2 curves. Curve A: 1 at 1, 2 at 2, 3 at 3. "
         "Curve B: 0.1 at 1, 0.01 at 2, 0.001 at 3."
     )
@@ -76,32 +74,6 @@ def test_without_a_script_every_answer_has_its_feedback_in_a_fold():
     assert all(fold.count("<li data-right>") == 1 for fold in folds)
     assert "✓ 2e-05" in folds[1] and "✓ Curve B" in folds[2] and "It grows." in folds[2]
     assert html.count('<button type="submit" disabled hidden>') == 3
-
-
-def test_the_curves_stand_where_their_numbers_are():
-    svg = selfcheck.curve("Q", X, CURVES, {"A": "f", "B": "g"}, "A", "x", "y", log=True).picture
-    points = [
-        np.array([pair.split(",") for pair in text.split()], float)
-        for text in re.findall('points="(.*?)"', svg)
-    ]
-    for line, values in zip(points, CURVES.values(), strict=True):
-        assert np.all(np.diff(line[:, 0]) > 0)
-        assert line[0, 0] == picture.LEFT and line[-1, 0] == picture.RIGHT
-        assert (np.sign(np.diff(line[:, 1])) == -np.sign(np.diff(values))).all()
-    # On the logarithmic axis a decade is the same everywhere: B loses one at every step.
-    decade = np.diff(points[1][:, 1])
-    assert decade[0] == pytest.approx(decade[1], abs=0.11)  # drawn to a tenth of a pixel
-    assert points[0][0, 1] - points[1][2, 1] == pytest.approx(-3 * decade[0], abs=0.31)
-    centres = np.array(re.findall(r'circle cx="([\d.]+)" cy="([\d.]+)"', svg), float)
-    assert np.hypot(*(centres[0] - centres[1])) > 18  # the letters do not overlap
-
-
-def test_letters_of_curves_that_lie_together_do_not_overlap():
-    curves = {"A": X, "B": X + 1e-3, "C": X - 1e-3, "D": X}
-    svg = selfcheck.curve("Q", X, curves, dict.fromkeys(curves, "f"), "A", "x", "y").picture
-    centres = np.array(re.findall(r'circle cx="([\d.]+)" cy="([\d.]+)"', svg), float)
-    apart = np.hypot(*(centres[:, None] - centres[None]).T) + 100 * np.eye(4)
-    assert apart.min() > 18  # two radii
 
 
 def test_a_changed_question_has_another_key():
