@@ -17,40 +17,32 @@ OUTPUTS = 10
 Run = Callable[[], Any]
 
 
-def problem(depth: int, width: int, batch: int) -> tuple[nets.MLP, np.ndarray, np.ndarray]:
+def problem(depth: int, width: int, batch: int) -> tuple[nets.Net, np.ndarray, np.ndarray]:
     """A tanh net of equal layers in float32, and a batch of random inputs and labels."""
-    net = nets.unstack(nets.mlp_stack(jax.random.key(0), depth, width, OUTPUTS), depth)
+    widths = (width,) * (depth + 1) + (OUTPUTS,)
+    net = nets.unstack(nets.mlp(jax.random.key(0), widths, "tanh", stacked=True))
     net = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), net)
     random = np.random.default_rng(0)
     x = random.standard_normal((batch, width), np.float32)
     return net, x, random.integers(0, OUTPUTS, batch).astype(np.int32)
 
 
-def by_vgkit(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
-    """`weight_gradients` of a list of layers, as the README has it, in one compiled function."""
-    run = jax.jit(lambda net, x, y: grads.weight_norms(grads.weight_gradients(net, x, y)))
+def by_vgkit(net: nets.Net, x: np.ndarray, y: np.ndarray) -> Run:
+    """`grads.signals`, as the README has it, in one compiled function."""
+    run = jax.jit(lambda net, x, y: grads.signals(net, x, y).weight_norms)
     return lambda: jax.block_until_ready(run(net, x, y))
 
 
-def by_scan(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
+def by_scan(net: nets.Net, x: np.ndarray, y: np.ndarray) -> Run:
     """The same of stacked layers, as explorers do: one program for every depth."""
     stacked = nets.stack(net)
-
-    def norms(net: nets.Stack, x: jax.Array, y: jax.Array) -> jax.Array:
-        def mean_loss(net: nets.Stack) -> jax.Array:
-            outputs = nets.forward_batch(net, x, "tanh")
-            return jnp.mean(jax.vmap(grads.cross_entropy)(outputs, y))
-
-        found = jax.grad(mean_loss)(net)
-        return jnp.append(jax.vmap(grads.rms)(found.hidden.w), grads.rms(found.output.w))
-
-    run = jax.jit(norms)
+    run = jax.jit(lambda net, x, y: grads.signals(net, x, y).weight_norms)
     return lambda: jax.block_until_ready(run(stacked, x, y))
 
 
-def by_jax(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
+def by_jax(net: nets.Net, x: np.ndarray, y: np.ndarray) -> Run:
     """What one writes without vgkit: batches as matrices, and plain root mean squares."""
-    weights = [(layer.w.T, layer.b) for layer in net]
+    weights = [(layer.w.T, layer.b) for layer in (*net.layers, net.readout)]
 
     def mean_loss(weights: list, x: jax.Array, y: jax.Array) -> jax.Array:
         for w, b in weights[:-1]:
@@ -66,33 +58,33 @@ def by_jax(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
     return lambda: jax.block_until_ready(run(weights, x, y))
 
 
-def by_jax_scan(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
+def by_jax_scan(net: nets.Net, x: np.ndarray, y: np.ndarray) -> Run:
     """The same with a loop that is compiled once: `lax.scan` over stacked layers."""
     stacked = nets.stack(net)
 
-    def mean_loss(net: nets.Stack, x: jax.Array, y: jax.Array) -> jax.Array:
-        h, _ = jax.lax.scan(lambda h, at: (jnp.tanh(h @ at.w.T + at.b), None), x, net.hidden)
-        logits = h @ net.output.w.T + net.output.b
+    def mean_loss(net: nets.Net, x: jax.Array, y: jax.Array) -> jax.Array:
+        h, _ = jax.lax.scan(lambda h, at: (jnp.tanh(h @ at.w.T + at.b), None), x, net.layers)
+        logits = h @ net.readout.w.T + net.readout.b
         return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(len(y)), y])
 
     @jax.jit
-    def run(net: nets.Stack, x: jax.Array, y: jax.Array) -> jax.Array:
+    def run(net: nets.Net, x: jax.Array, y: jax.Array) -> jax.Array:
         found = jax.grad(mean_loss)(net, x, y)
-        hidden = jnp.sqrt(jnp.mean(found.hidden.w**2, axis=(1, 2)))
-        return jnp.append(hidden, jnp.sqrt(jnp.mean(found.output.w**2)))
+        hidden = jnp.sqrt(jnp.mean(found.layers.w**2, axis=(1, 2)))
+        return jnp.append(hidden, jnp.sqrt(jnp.mean(found.readout.w**2)))
 
     return lambda: jax.block_until_ready(run(stacked, x, y))
 
 
-def by_torch(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
+def by_torch(net: nets.Net, x: np.ndarray, y: np.ndarray) -> Run:
     """PyTorch, eager."""
     import torch
 
     def tensor(a: Any, **options: Any) -> torch.Tensor:
         return torch.tensor(np.asarray(a), **options)
 
-    weights = [tensor(layer.w, requires_grad=True) for layer in net]
-    biases = [tensor(layer.b, requires_grad=True) for layer in net]
+    weights = [tensor(layer.w, requires_grad=True) for layer in (*net.layers, net.readout)]
+    biases = [tensor(layer.b, requires_grad=True) for layer in (*net.layers, net.readout)]
     inputs, labels = tensor(x), tensor(y, dtype=torch.long)
 
     def run() -> np.ndarray:
@@ -107,13 +99,15 @@ def by_torch(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
     return run
 
 
-def by_autograd(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
+def by_autograd(net: nets.Net, x: np.ndarray, y: np.ndarray) -> Run:
     """HIPS autograd: the derivative of NumPy code."""
     import autograd
     import autograd.numpy as anp
     from autograd.scipy.special import logsumexp
 
-    weights = [(np.asarray(layer.w).T.copy(), np.asarray(layer.b)) for layer in net]
+    weights = [
+        (np.asarray(layer.w).T.copy(), np.asarray(layer.b)) for layer in (*net.layers, net.readout)
+    ]
 
     def mean_loss(weights: list) -> Any:
         h = x
@@ -126,9 +120,9 @@ def by_autograd(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
     return lambda: np.array([np.sqrt(np.mean(w**2)) for w, _ in gradient(weights)])
 
 
-def floor(net: nets.MLP, x: np.ndarray, y: np.ndarray) -> Run:
+def floor(net: nets.Net, x: np.ndarray, y: np.ndarray) -> Run:
     """Only the three matrix products of each hidden layer, by NumPy into arrays at hand."""
-    weights = [np.asarray(layer.w) for layer in net[:-1]]
+    weights = [np.asarray(layer.w) for layer in net.layers]
     forward, back, gradient = np.empty_like(x), np.empty_like(x), np.empty_like(weights[0])
 
     def run() -> None:

@@ -66,7 +66,9 @@ PRESS = """async ([slider, target, moves]) => {
 def depth_explorer() -> explore.Explorer:
     """An explorer like that of the Depth chapter, with every depth from 1 to 64."""
     digits = data.digits()
-    networks = [nets.mlp(jax.random.key(0), (64,) * 65 + (10,), init) for init in STARTS]
+    networks = [
+        nets.mlp(jax.random.key(0), (64,) * 65 + (10,), "tanh", init=init) for init in STARTS
+    ]
     compute = profiles.profiles(networks, digits.x_train[:16], digits.y_train[:16], "cross_entropy")
     return explore.Explorer(
         "Depth of a benchmark",
@@ -85,16 +87,15 @@ def depth_explorer() -> explore.Explorer:
 def per_depth(depth: int, activation: str):
     """The usual way's function, compiled for each depth and kept."""
     digits = data.digits()
-    net = nets.mlp(jax.random.key(0), (64,) * (depth + 1) + (10,))
+    net = nets.mlp(jax.random.key(0), (64,) * (depth + 1) + (10,), activation)
     x, y = digits.x_train[:16], digits.y_train[:16]
 
     @jax.jit
-    def signals(net: nets.MLP) -> tuple[jax.Array, jax.Array]:
-        deltas = grads.error_signals(net, x, y, "cross_entropy", activation)
-        gradients = grads.weight_gradients(net, x, y, "cross_entropy", activation)
-        return grads.norms(deltas), grads.weight_norms(gradients)
+    def norms(net: nets.Net) -> tuple[jax.Array, jax.Array]:
+        signals = grads.signals(net, x, y)
+        return signals.error_norms, signals.weight_norms
 
-    return functools.partial(signals, net)
+    return functools.partial(norms, net)
 
 
 def draw(depth: int, activation: str) -> None:

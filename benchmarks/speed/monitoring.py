@@ -28,16 +28,11 @@ def layer_norms(updates: optax.Updates) -> list[jax.Array]:
 
 VARIANTS = {
     WITHOUT: [],
-    "monitor": [monitor.record(LENGTH)],
-    "monitor, every step": [monitor.record(LENGTH, every=1)],
-    "monitor, every 100th step": [monitor.record(LENGTH, every=100)],
+    "monitor": [monitor.record(rows=LENGTH)],
+    "monitor, every step": [monitor.record(every=1, rows=LENGTH)],
+    "monitor, every 100th step": [monitor.record(every=100, rows=LENGTH)],
     OTHER: [optax.snapshot("norms", layer_norms)],
 }
-
-
-def apply(net: nets.MLP, x: jax.Array) -> jax.Array:
-    """Outputs for a batch."""
-    return jax.vmap(lambda x: nets.forward(net, x, "relu"))(x)
 
 
 def runner(widths: tuple[int, ...], batch: int, watchers: list, steps: int, scan: bool):
@@ -46,14 +41,14 @@ def runner(widths: tuple[int, ...], batch: int, watchers: list, steps: int, scan
     x, y = digits.x_train[:batch], digits.y_train[:batch]
     optimiser = optax.chain(optax.adam(1e-3), *watchers)
 
-    def step(net: nets.MLP, state: Any) -> tuple:
-        def mean_loss(net: nets.MLP) -> jax.Array:
-            return jnp.mean(jax.vmap(grads.cross_entropy)(apply(net, x), y))
+    def step(net: nets.Net, state: Any) -> tuple:
+        def mean_loss(net: nets.Net) -> jax.Array:
+            return jnp.mean(jax.vmap(grads.cross_entropy)(nets.forward(net, x), y))
 
         updates, state = optimiser.update(jax.grad(mean_loss)(net), state, net)
         return optax.apply_updates(net, updates), state
 
-    net = nets.mlp(jax.random.key(0), widths, "he_normal")
+    net = nets.mlp(jax.random.key(0), widths, "relu", init="he_normal")
     carry = net, optimiser.init(net)
     loop = jax.jit(
         lambda *carry: jax.lax.scan(lambda c, _: (step(*c), None), carry, length=steps)[0],
@@ -102,11 +97,11 @@ def diagnosing(rounds: int) -> list[Row]:
     found = []
     digits = data.digits()
     for network, (widths, batch, steps) in NETWORKS.items():
-        net = nets.mlp(jax.random.key(0), widths, "he_normal")
+        net = nets.mlp(jax.random.key(0), widths, "relu", init="he_normal")
         x, y = digits.x_train[:batch], digits.y_train[:batch]
 
-        def say(net: nets.MLP = net, x: jax.Array = x, y: jax.Array = y) -> Callable:
-            return diagnose.diagnose(apply, net, x, y, "cross_entropy")
+        def say(net: nets.Net = net, x: jax.Array = x, y: jax.Array = y) -> Callable:
+            return diagnose(nets.forward, net, x, y)
 
         first = seconds(say)
         runs = {"diagnose": say, "step": runner(widths, batch, [], steps, True)}

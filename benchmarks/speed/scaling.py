@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.speed.measure import Row, compare, in_turn, seconds
-from vgkit import activations, grads, nets
+from vgkit import grads, nets
 
 PART = "Scaling"
 DEPTHS = (10, 100, 1000)
@@ -27,27 +27,36 @@ def batch_of(width: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
     return x, random.integers(0, 10, batch).astype(np.int32)
 
 
+def tanh_net(depth: int, width: int) -> nets.Net:
+    """Equal layers, stacked."""
+    widths = (width,) * (depth + 1) + (10,)
+    return nets.mlp(jax.random.key(0), widths, "tanh", stacked=True)
+
+
 def profile_of(depth: int, width: int, batch: int):
-    """`grads.profile` compiled for stacked layers; it and its arguments."""
-    stacked = nets.mlp_stack(jax.random.key(0), depth, width, 10)
+    """`grads.signals` compiled for stacked layers; it and its arguments."""
+    stacked = tanh_net(depth, width)
     x, y = batch_of(width, batch)
-    tanh = activations.function("tanh")
-    run = jax.jit(lambda net: grads.profile(net, x, y, "cross_entropy", tanh, depth))
-    return run, stacked
+
+    def norms(net: nets.Net) -> tuple[jax.Array, jax.Array]:
+        signals = grads.signals(net, x, y)
+        return signals.error_norms, signals.weight_norms
+
+    return jax.jit(norms), stacked
 
 
 def scan_of(depth: int, width: int, batch: int):
     """The weight gradients alone by JAX's own `lax.scan`, without vgkit; the run and its net."""
-    stacked = nets.mlp_stack(jax.random.key(0), depth, width, 10)
+    stacked = tanh_net(depth, width)
     x, y = batch_of(width, batch)
 
-    def mean_loss(net: nets.Stack) -> jax.Array:
-        h, _ = jax.lax.scan(lambda h, l: (jnp.tanh(h @ l.w.T + l.b), None), x, net.hidden)  # noqa: E741
-        logits = h @ net.output.w.T + net.output.b
+    def mean_loss(net: nets.Net) -> jax.Array:
+        h, _ = jax.lax.scan(lambda h, l: (jnp.tanh(h @ l.w.T + l.b), None), x, net.layers)  # noqa: E741
+        logits = h @ net.readout.w.T + net.readout.b
         return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(len(y)), y])
 
-    def norms(net: nets.Stack) -> jax.Array:
-        return jnp.sqrt(jnp.mean(jax.grad(mean_loss)(net).hidden.w ** 2, axis=(1, 2)))
+    def norms(net: nets.Net) -> jax.Array:
+        return jnp.sqrt(jnp.mean(jax.grad(mean_loss)(net).layers.w ** 2, axis=(1, 2)))
 
     return jax.jit(norms), stacked
 
@@ -58,7 +67,7 @@ def finished(run, *given) -> None:
 
 
 def beside_scan(rounds: int) -> list[Row]:
-    """Both signals by `grads.profile` beside the weight gradients by a plain scan."""
+    """Both signals by `grads.signals` beside the weight gradients by a plain scan."""
     found = []
     for depth in DEPTHS:
         runs = {
@@ -67,7 +76,7 @@ def beside_scan(rounds: int) -> list[Row]:
         }
         times = in_turn(runs, rounds)
         value = 1e3 * float(np.median(times["profile"]))
-        what = f"run at depth {depth}: grads.profile, both signals"
+        what = f"run at depth {depth}: grads.signals, both signals"
         peer = "a plain lax.scan, weight gradients only"
         found.append(Row(PART, what, value, "ms", **compare(*times.values()), peer=peer))
     return found
@@ -141,14 +150,13 @@ def alike(rounds: int) -> list[Row]:
 def settings(rounds: int) -> list[Row]:
     """A sweep over many networks in one program beside one over a tenth of them."""
     x, y = batch_of(32, 8)
-    tanh = activations.function("tanh")
-    net = nets.mlp_stack(jax.random.key(0), 20, 32, 10)
+    net = tanh_net(20, 32)
 
     def at(count: int):
         def signals(gains: jax.Array) -> jax.Array:
             def one(gain: jax.Array) -> jax.Array:
-                scaled = net._replace(hidden=net.hidden._replace(w=gain * net.hidden.w))
-                return grads.profile(scaled, x, y, "cross_entropy", tanh, 20).error_signal
+                scaled = net.replace(layers=net.layers.replace(w=gain * net.layers.w))
+                return grads.signals(scaled, x, y).error_norms
 
             return jax.lax.map(one, gains, batch_size=10)
 
@@ -162,19 +170,19 @@ def memory() -> list[Row]:
 
     def gradient(depth: int, checkpoint: int):
         x, y = batch_of(128, 128)
-        stacked = nets.mlp_stack(jax.random.key(0), depth, 128, 10)
+        stacked = tanh_net(depth, 128)
 
-        def loss(net: nets.Stack) -> jax.Array:
+        def loss(net: nets.Net) -> jax.Array:
             def block(h: jax.Array, layers: nets.Layer) -> tuple[jax.Array, None]:
                 layer = lambda h, layer: (jnp.tanh(h @ layer.w.T + layer.b), None)  # noqa: E731
                 return jax.lax.scan(layer, h, layers)
 
             blocks = jax.tree.map(
-                lambda leaf: leaf.reshape(checkpoint, -1, *leaf.shape[1:]), net.hidden
+                lambda leaf: leaf.reshape(checkpoint, -1, *leaf.shape[1:]), net.layers
             )
             body = jax.checkpoint(block) if checkpoint > 1 else block
             h, _ = jax.lax.scan(body, x, blocks)
-            return jnp.mean(jax.vmap(grads.cross_entropy)(h @ net.output.w.T + net.output.b, y))
+            return jnp.mean(jax.vmap(grads.cross_entropy)(h @ net.readout.w.T + net.readout.b, y))
 
         run = jax.jit(lambda net: jax.tree.map(lambda g: jnp.sum(g**2), jax.grad(loss)(net)))
         compiled = run.lower(stacked).compile()
