@@ -13,6 +13,39 @@ from vgkit import _check, activations, grads, nets
 Number = int | Int[Array, ""]
 
 
+def error_bound(
+    readout_signal: Float[Array, ""],
+    spectral_norms: Float[Array, " layers"],
+    slope_bound: float | Float[Array, ""],
+    depth: int | Int[Array, ""],
+    *,
+    skip: bool | Array = False,
+) -> Float[Array, " layers"]:
+    r"""The most that the error signals can be, whatever the input.
+
+    .. math:: \|\delta_\ell\| \le s\, \|dL/dh_{L-1}\|
+              \prod_{k=\ell+1}^{L-1} (s \|W_k\|_2 + \sigma)
+
+    with s the largest absolute slope and sigma = 1 for identity skips, else 0. It follows from the
+    chain rule, as no factor of a product can stretch a vector by more than its spectral norm.
+
+    Args:
+        readout_signal: Size of dL/dh of the last hidden layer, `Signals.hidden_norms`.
+        spectral_norms: Largest singular value of every hidden layer's weights.
+        slope_bound: s.
+        depth: Number of hidden layers, at most the length of `spectral_norms`.
+        skip: Whether hidden layers have identity skip connections.
+
+    Returns:
+        One bound for each layer, in the units of `readout_signal`; NaN beyond `depth`.
+    """
+    active = jnp.arange(len(spectral_norms)) < depth
+    factors = jnp.where(active, slope_bound * spectral_norms + skip, 1.0)
+    products = jnp.cumprod(factors[::-1])[::-1]
+    beyond = jnp.append(products[1:], 1.0)
+    return jnp.where(active, slope_bound * readout_signal * beyond, jnp.nan)
+
+
 def profiles(
     networks: Sequence[nets.Net],
     x: Float[Array, "batch width"],
@@ -48,7 +81,7 @@ def profiles(
         phi = activations.by_index(activation, list(activations.ACTIVATIONS))
         net = net.replace(depth=depth, activation=phi, skip=skip)
         signals = grads.signals(net, x, y, loss=loss)
-        bound = grads.error_bound(
+        bound = error_bound(
             signals.hidden_norms[depth - 1],
             spectral_norms[initialiser],
             slope_bounds[activation],

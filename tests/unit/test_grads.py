@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 
+from vgcourse import profiles
 from vgkit import activations, grads, nets
 
 KEY = jax.random.key(1)
@@ -265,7 +266,7 @@ def test_error_signals_never_exceed_the_bound():
         for skip in (False, True):
             error, _, hidden, *_ = profile(index, 5, skip)
             slope_bound = max(map(abs, activations.slope_range(name)))
-            bound = grads.error_bound(hidden[4], norms, slope_bound, 5, skip=skip)
+            bound = profiles.error_bound(hidden[4], norms, slope_bound, 5, skip=skip)
             assert (error[:5] <= bound[:5] * (1 + 1e-12)).all(), name
             assert np.isnan(bound[5:]).all()
 
@@ -273,16 +274,18 @@ def test_error_signals_never_exceed_the_bound():
 def test_bound_is_attained_by_a_linear_orthogonal_net():
     net = nets.mlp(KEY, (6,) * 8 + (4,), "identity", init="orthogonal", stacked=True)
     signals = grads.signals(net, *batch("cross_entropy"))
-    bound = grads.error_bound(signals.hidden_norms[-1], jnp.ones(7), 1.0, 7)
+    bound = profiles.error_bound(signals.hidden_norms[-1], jnp.ones(7), 1.0, 7)
     np.testing.assert_allclose(signals.error_norms[:-1], bound, rtol=1e-12)
 
 
 def test_bound_by_hand():
     # s = 1/2, norms 2, 4, 6: layer 3: 1/2 * 10; layer 2: times 1/2 * 6; layer 1: times 1/2 * 4.
-    bound = grads.error_bound(jnp.asarray(10.0), jnp.array([2.0, 4.0, 6.0, 8.0]), 0.5, 3)
+    bound = profiles.error_bound(jnp.asarray(10.0), jnp.array([2.0, 4.0, 6.0, 8.0]), 0.5, 3)
     np.testing.assert_allclose(bound, [30.0, 15.0, 5.0, np.nan])
     # With skips each factor grows by 1: 5 * 4 = 20 and 20 * 3 = 60.
-    bound = grads.error_bound(jnp.asarray(10.0), jnp.array([2.0, 4.0, 6.0, 8.0]), 0.5, 3, skip=True)
+    bound = profiles.error_bound(
+        jnp.asarray(10.0), jnp.array([2.0, 4.0, 6.0, 8.0]), 0.5, 3, skip=True
+    )
     np.testing.assert_allclose(bound, [60.0, 20.0, 5.0, np.nan])
 
 

@@ -7,16 +7,8 @@ Layers count from 1 at the input; arrays are ordered likewise. In recurrent nets
 place of layers, and the state that of the error signal.
 """
 
-from vgkit.grads.formats import (
-    FORMATS,
-    FormatError,
-    FormatErrors,
-    Limits,
-    format_error,
-    format_errors,
-    format_limits,
-)
-from vgkit.grads.jacobians import error_bound, jacobians, product_spectrum, singular_values
+from vgkit.grads.formats import FORMATS
+from vgkit.grads.jacobians import jacobians, product_spectrum, singular_values
 from vgkit.grads.losses import LOSSES, Loss, cross_entropy, loss_function, mean_squared_error
 from vgkit.grads.measure import signals
 from vgkit.grads.norms import NORMS, decades_per_layer, l2, mean_cosine, rms
@@ -34,9 +26,6 @@ __all__ = [
     "FORMATS",
     "LOSSES",
     "NORMS",
-    "FormatError",
-    "FormatErrors",
-    "Limits",
     "Loss",
     "PerLayer",
     "Signals",
@@ -44,10 +33,6 @@ __all__ = [
     "StatesLoss",
     "cross_entropy",
     "decades_per_layer",
-    "error_bound",
-    "format_error",
-    "format_errors",
-    "format_limits",
     "jacobians",
     "l2",
     "loss_function",
