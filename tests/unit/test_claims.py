@@ -1,4 +1,4 @@
-"""Claims: the verdict follows from the kept numbers, and would not follow from others."""
+"""Claims: the verdict follows from the stored numbers, and would not follow from others."""
 
 import math
 import re
@@ -10,20 +10,14 @@ from conftest import ROOT
 from vgcourse import claims, results
 
 PAGE = ROOT / "chapters/claims.md"
-KEPT = results.load("claims")
-
-
-def kept(name):
-    return claims.kept()[name]
+EVIDENCE = claims.load_evidence()
 
 
 def test_all_claims_and_traps_are_there():
     expected = [f"C{number:02}" for number in range(1, 34)] + [f"T{n}" for n in range(1, 9)]
-    assert sorted(claims.ALL) == expected and KEPT["runs"].keys() == claims.ALL.keys()
+    assert sorted(claims.ALL) == expected and EVIDENCE.keys() == claims.ALL.keys()
     assert sum(map(len, claims.CHAPTERS.values())) == len(expected)
-    made = KEPT["made"]
-    assert made["command"] == "python -m vgcourse.experiments.claims --write"
-    assert made["seeds"] == 5 and made["versions"].keys() == {"jax", "optax", "numpy"}
+    assert results.load("claims")["made"]["seeds"] == 5
 
 
 def others(spread):
@@ -41,7 +35,7 @@ def others(spread):
 
 @pytest.mark.parametrize("name", claims.ALL)
 def test_the_verdict_rests_on_every_number(name):
-    claim, evidence = claims.ALL[name], kept(name)
+    claim, evidence = claims.ALL[name], EVIDENCE[name]
     assert claim.follows(evidence)
     for number, spread in evidence.items():
         for other in others(spread):
@@ -59,7 +53,7 @@ def test_a_claim_is_whole(name):
     assert claim.id == name and claim.verdict in claims.VERDICTS
     assert set(claim.sources) <= {"D0", "D1", "D2", "D3", "D4"}
     assert bool(claim.sources) == name.startswith("C")
-    for sentence in (claim.text, claim.why, claim.sentence(kept(name))):
+    for sentence in (claim.text, claim.why, claim.sentence(EVIDENCE[name])):
         assert sentence[0] in '0"|' or sentence[0].isupper() or sentence.startswith("tanh")
         assert sentence.endswith(".") and "nan" not in sentence
     pages = [p for p in ROOT.glob("chapters/**/*.md") if f"({claim.page})=" in p.read_text()]
@@ -68,10 +62,10 @@ def test_a_claim_is_whole(name):
 
 
 def test_a_range_reads_as_one_number_where_nothing_is_drawn():
-    three = claims.over([3.0, 1.0, 2.0])
-    assert three == (2, 1, 3) and claims.say(three, ".1f") == "2.0 (1.0 to 3.0)"
-    assert claims.say(claims.over(0.25)) == "0.25"
-    assert np.isnan(claims.over([1.0, np.nan]).median)
+    three = claims.spread([3.0, 1.0, 2.0])
+    assert three == (2, 1, 3) and f"{three:.1f}" == "2.0 (1.0 to 3.0)"
+    assert f"{claims.spread(0.25)}" == "0.25"
+    assert np.isnan(claims.spread([1.0, np.nan]).median)
 
 
 def test_the_page_says_its_own_numbers():
@@ -85,7 +79,7 @@ def test_the_page_says_its_own_numbers():
 
 def test_the_table_is_whole_without_its_script():
     links = {name: (f"<{name}>", "R&D") for name in claims.ALL}
-    html = claims.table(claims.CHAPTERS, claims.kept(), links)
+    html = claims.table(claims.CHAPTERS, EVIDENCE, links)
     assert html.count("<tr id=") == len(claims.ALL) and html.count("<form hidden>") == 1
     assert not re.search("<[^>]* hidden", html.split("<tbody>")[1])
     assert 'href="&lt;C01&gt;">R&amp;D</a>' in html

@@ -7,13 +7,12 @@ What the verdict on claim C07 rests on:
     assert claim.follows(evidence)
     print(claim.verdict, claim.sentence(evidence))
 
-`python -m vgcourse.experiments.claims --write` keeps all numbers where `results.load("claims")`
-finds them.
+`python -m vgcourse.experiments.claims --write` stores all numbers, which `load_evidence` reads.
 """
 
 from vgcourse import results
 from vgcourse.claims import causes, chain_rule, detection, gradients, remedies, solutions, traps
-from vgcourse.claims.claim import VERDICTS, Claim, Evidence, Range, measure, over, say
+from vgcourse.claims.claim import VERDICTS, Claim, Evidence, Range, measure, spread
 from vgcourse.claims.table import SIGNS, table
 
 CHAPTERS: dict[str, tuple[Claim, ...]] = {
@@ -29,10 +28,10 @@ ALL: dict[str, Claim] = {claim.id: claim for claims in CHAPTERS.values() for cla
 """Every claim by its id."""
 
 
-def kept() -> dict[str, Evidence]:
-    """Evidence of every claim as it came with the package, by id."""
+def load_evidence() -> dict[str, Evidence]:
+    """Evidence of every claim as it came with the course, by id."""
     return {
-        name: {number: Range(*spread) for number, spread in numbers.items()}
+        name: {number: Range(*values) for number, values in numbers.items()}
         for name, numbers in results.load("claims")["runs"].items()
     }
 
@@ -45,9 +44,8 @@ __all__ = [
     "Claim",
     "Evidence",
     "Range",
-    "kept",
+    "load_evidence",
     "measure",
-    "over",
-    "say",
+    "spread",
     "table",
 ]

@@ -1,91 +1,78 @@
 """Claims on the product of factors that the error signal goes through."""
 
-from functools import partial
-
 import jax
 from jaxtyping import Array
 
-from vgcourse.claims.claim import Claim, Evidence, over, say
-from vgcourse.claims.programs import BATCH, league, seeds, share, trained
-from vgkit import activations, data, grads, nets
+from vgcourse.claims.claim import Claim, Numbers
+from vgcourse.claims.programs import (
+    final_accuracy,
+    first_digits,
+    first_over_last,
+    ratio,
+    seeds,
+    trained,
+)
+from vgkit import data, grads, nets
 
-PAIRS = {"sigmoid": "glorot_normal", "tanh": "glorot_normal", "relu": "he_normal"}
 
-
-def _label(name: str) -> str:
-    return activations.ACTIVATIONS[name].label
-
-
-def _with_depth() -> Evidence:
+def _with_depth() -> Numbers:
     """What is left after 50 layers, and how much more than a constant factor would leave.
 
     The factor is that of the first 10 layers, which the signal crosses 9 times; of 50 it is 49.
     """
-    found = {}
-    for name, init in PAIRS.items():
-        few, many = share(name, init, 10), share(name, init, 50)
-        found |= {f"{name}_kept": over(many), f"{name}_ahead": over(many / few ** (49 / 9))}
-    return found
+    numbers = {}
+    for name, init in (("sigmoid", "glorot"), ("tanh", "glorot"), ("relu", "he")):
+        few, many = (ratio(name, f"{init}_normal", depth) for depth in (10, 50))
+        numbers |= {f"{name}_ratio": many, f"{name}_excess": many / few ** (49 / 9)}
+    return numbers
 
 
-def _which_layers() -> Evidence:
+def _which_layers() -> Numbers:
     run = trained("sigmoid", "glorot_normal", 8, 0.1)
-    signal = run.before.error_signal
-    return {
-        "signal": over(signal[:, 0] / signal[:, 7]),
-        "moved": over(run.moved[:, 0] / run.moved[:, 7]),
-    }
-
-
-def _one_unit() -> Evidence:
-    digits = data.digits()
-    x, y = digits.x_train[:BATCH], digits.y_train[:BATCH]
-    return {name: over(values) for name, values in _saturate_one(x, y).items()}
+    return {"signal": run.ratio, "moved": first_over_last(run.moved)}
 
 
 @jax.jit
-def _saturate_one(x: Array, y: Array) -> dict[str, Array]:
+def _saturate_one() -> Numbers:
     """Gradients with unit 0 of layer 2 pushed to where the sigmoid is flat, over those without."""
+    x, y = first_digits()
 
-    def one(key):
-        net = nets.mlp(key, (64, 32, 32, 32, 10))
-        stuck = [net[0], net[1]._replace(b=net[1].b.at[0].add(30.0)), *net[2:]]
-        measure = partial(grads.weight_gradients, x=x, y=y, activation="sigmoid")
-        signal = partial(grads.error_signals, x=x, y=y, activation="sigmoid")
-        before, after = measure(net)[1].w, measure(stuck)[1].w
-        reach = grads.rms(signal(stuck)[0]) / grads.rms(signal(net)[0])
+    def one(key: Array) -> Numbers:
+        net = nets.mlp(key, (64, 32, 32, 32, 10), "sigmoid")
+        first, second, third = net.layers
+        stuck = net.replace(layers=(first, second.replace(b=second.b.at[0].add(30.0)), third))
+        before, after = grads.signals(net, x, y), grads.signals(stuck, x, y)
+        units_before, units_after = before.weight_gradients[1], after.weight_gradients[1]
         return {
-            "unit": grads.rms(after[0]) / grads.rms(before[0]),
-            "others": grads.rms(after[1:]) / grads.rms(before[1:]),
-            "layer_below": reach,
+            "unit": grads.rms(units_after[0]) / grads.rms(units_before[0]),
+            "others": grads.rms(units_after[1:]) / grads.rms(units_before[1:]),
+            "layer_below": after.error_norms[0] / before.error_norms[0],
         }
 
     return jax.vmap(one)(seeds())
 
 
-def _product() -> Evidence:
-    x = data.digits().x_train[0]
-    largest = []
+def _product() -> Numbers:
+    x, largest = data.digits().x_train[0], []
     for key in seeds():
-        jacobian = grads.jacobians(nets.mlp(key, (64,) * 3 + (10,), "he_normal"), x, "tanh")[1]
-        largest.append(float(grads.singular_values([jacobian])[0][0]))
-    return {"product": over(0.1 * 0.1 * 0.1 * 0.1), "largest_factor": over(largest)}
+        net = nets.mlp(key, (64, 64, 64, 10), "tanh", init="he_normal")
+        largest.append(grads.singular_values(grads.jacobians(net, x))[1][0])
+    return {"product": 0.1 * 0.1 * 0.1 * 0.1, "largest_factor": largest}
 
 
-def _bound() -> Evidence:
+def _bound() -> Numbers:
     bound = 0.25**9
     return {
-        "norm_1": over(share("sigmoid", "orthogonal", 10) / bound),
-        "norm_8": over(share("sigmoid", "orthogonal", 10, gain=8.0) / bound),
+        "norm_1": ratio("sigmoid", "orthogonal", 10) / bound,
+        "norm_8": ratio("sigmoid", "orthogonal", 10, gain=8.0) / bound,
     }
 
 
-def _shallow() -> Evidence:
-    found = {f"kept_{n}": over(share("sigmoid", "glorot_normal", n)) for n in (2, 4, 10)}
-    for depth in (1, 2, 10):
-        accuracy = league("sigmoid, Glorot", depth)["accuracy"][:, -1]
-        found[f"accuracy_{depth}"] = over(accuracy)
-    return found
+def _shallow() -> Numbers:
+    ratios = {f"ratio_{depth}": ratio("sigmoid", "glorot_normal", depth) for depth in (2, 4, 10)}
+    return ratios | {
+        f"accuracy_{depth}": final_accuracy("sigmoid, Glorot", depth) for depth in (1, 2, 10)
+    }
 
 
 CLAIMS = (
@@ -96,14 +83,14 @@ CLAIMS = (
         "It depends on the pair of activation and initialiser: sigmoid nets lose the same factor "
         "at every layer, tanh with Glorot only a power of the depth, ReLU with He nothing.",
         _with_depth,
-        lambda e: e["sigmoid_kept"].largest < 1e-25 and 0.1 < e["sigmoid_ahead"].least
-        and e["sigmoid_ahead"].largest < 10 < e["tanh_ahead"].least and 0.01 < e["tanh_kept"].least
-        and e["tanh_kept"].largest < 0.3 < e["relu_kept"].least and e["relu_kept"].largest < 5
-        and 0.05 < e["relu_ahead"].median < 20,
-        lambda e: "Signal left after 50 layers: "
-        + ", ".join(f"{_label(name)} {say(e[f'{name}_kept'])}" for name in PAIRS)
-        + "; over what the factor of the first 10 layers, repeated, would leave: "
-        + ", ".join(f"{_label(name)} {say(e[f'{name}_ahead'])}" for name in PAIRS) + ".",
+        lambda e: e["sigmoid_ratio"].largest < 1e-25 and 0.1 < e["sigmoid_excess"].least
+        and e["sigmoid_excess"].largest < 10 < e["tanh_excess"].least
+        and 0.01 < e["tanh_ratio"].least and e["tanh_ratio"].largest < 0.3
+        and 0.3 < e["relu_ratio"].least and e["relu_ratio"].largest < 5
+        and 0.05 < e["relu_excess"].median < 20,
+        "Signal left after 50 layers: sigmoid {sigmoid_ratio}, tanh {tanh_ratio}, ReLU "
+        "{relu_ratio}; over what the factor of the first 10 layers, repeated, would leave: sigmoid "
+        "{sigmoid_excess}, tanh {tanh_excess}, ReLU {relu_excess}.",
         "depth", "How it goes with depth",
     ),
     Claim(
@@ -114,9 +101,8 @@ CLAIMS = (
         "nearest the output learn.",
         _which_layers,
         lambda e: e["signal"].largest < 1e-3 and e["moved"].largest < 1e-2,
-        lambda e: "In a sigmoid net of 8 layers the first gets "
-        f"{say(e['signal'], '.0e')} of the last one's error signal, and moves "
-        f"{say(e['moved'], '.0e')} times as far in 300 steps.",
+        "In a sigmoid net of 8 layers the first gets {signal:.0e} of the last one's error signal, "
+        "and moves {moved:.0e} times as far in 300 steps.",
         "detection", "Sign 5: the weights stand still",
     ),
     Claim(
@@ -125,14 +111,13 @@ CLAIMS = (
         "data.",
         "holds",
         "It holds for that unit; the other units of its layer stay open.",
-        _one_unit,
+        _saturate_one,
         lambda e: e["unit"].largest < 1e-10 and e["others"].least > 0.5
         and e["others"].largest < 2 and e["layer_below"].least > 0.5
         and e["layer_below"].largest < 2,
-        lambda e: "With one of 32 sigmoid units saturated, the gradient of its weights falls to "
-        f"{say(e['unit'], '.0e')} of what it was; those of its neighbours are at "
-        f"{say(e['others'])} times, the error signal of the layer below at "
-        f"{say(e['layer_below'])} times.",
+        "With one of 32 sigmoid units saturated, the gradient of its weights falls to {unit:.0e} "
+        "of what it was; those of its neighbours are at {others} times, the error signal of the "
+        "layer below at {layer_below} times.",
         "causes", "Squashing and saturation",
     ),
     Claim(
@@ -142,8 +127,8 @@ CLAIMS = (
         "A layer's factor is slope times weight, though, and can exceed one.",
         _product,
         lambda e: abs(e["product"].median / 1e-4 - 1) < 1e-15 * 4 and e["largest_factor"].least > 1,
-        lambda e: f"The product is {say(e['product'], '.4f')}; the largest factor of a tanh layer "
-        f"with He initialisation is {say(e['largest_factor'], '.2f')}.",
+        "The product is {product:.4f}; the largest factor of a tanh layer with He initialisation "
+        "is {largest_factor:.2f}.",
         "chain-rule", "A chain of single neurons",
     ),
     Claim(
@@ -153,9 +138,8 @@ CLAIMS = (
         "The bound (1/4)^L holds only where the weight matrices have norms of at most one.",
         _bound,
         lambda e: e["norm_1"].largest <= 1 and e["norm_8"].least > 100,
-        lambda e: "Sigmoid, 10 layers, signal at layer 1 over that at layer 10, in units of "
-        f"(1/4)^9: {say(e['norm_1'])} with orthogonal weights, of norm 1, and "
-        f"{say(e['norm_8'], '.1e')} with 8 times these weights.",
+        "Sigmoid, 10 layers, signal at layer 1 over that at layer 10, in units of (1/4)^9: "
+        "{norm_1} with orthogonal weights, of norm 1, and {norm_8:.1e} with 8 times these weights.",
         "chain-rule", "Bound and typical size",
     ),
     Claim(
@@ -164,13 +148,12 @@ CLAIMS = (
         "holds",
         "The factor is met once for every layer in between, and a shallow net has few.",
         _shallow,
-        lambda e: e["kept_2"].least > 0.1 > e["kept_4"].largest > 1e-4 > e["kept_10"].largest
+        lambda e: e["ratio_2"].least > 0.1 > e["ratio_4"].largest > 1e-4 > e["ratio_10"].largest
         and e["accuracy_1"].least > 0.8 and e["accuracy_2"].least > 0.8
         and e["accuracy_10"].largest < 0.2,
-        lambda e: "Of a sigmoid net's signal "
-        f"{say(e['kept_2'])} is left after 2 layers, {say(e['kept_4'], '.1e')} after 4, "
-        f"{say(e['kept_10'], '.0e')} after 10; test accuracy {say(e['accuracy_1'], '.0%')} with 1 "
-        f"layer, {say(e['accuracy_2'], '.0%')} with 2, {say(e['accuracy_10'], '.0%')} with 10.",
+        "Of a sigmoid net's signal {ratio_2} is left after 2 layers, {ratio_4:.1e} after 4, "
+        "{ratio_10:.0e} after 10; test accuracy {accuracy_1:.0%} with 1 layer, {accuracy_2:.0%} "
+        "with 2, {accuracy_10:.0%} with 10.",
         "solutions-fewer-layers", "Before and after",
     ),
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """What a claim is made of, and the ranges that its numbers come in."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,6 +14,8 @@ VERDICTS = ("holds", "holds under conditions", "misleading", "false")
 class Range(NamedTuple):
     """A number over seeds; all three are equal where nothing is drawn.
 
+    In text it reads as its median, and its range where that reads differently: `f"{number:.2f}"`.
+
     Attributes:
         median: The median.
         least: The least.
@@ -24,7 +26,14 @@ class Range(NamedTuple):
     least: float
     largest: float
 
+    def __format__(self, form: str) -> str:
+        """Median and range, each by a format such as ".2f"; two significant digits without one."""
+        median, least, largest = (format(value, form or ".2g") for value in self)
+        return median if least == largest else f"{median} ({least} to {largest})"
 
+
+Numbers = dict[str, Any]
+"""What one measurement of a claim returns by name: a number for each seed, or a single one."""
 Evidence = dict[str, Range]
 """What was measured for a claim, as numbers by name."""
 
@@ -40,7 +49,7 @@ class Claim(NamedTuple):
         why: One sentence.
         evidence: Measures named numbers anew, with fixed seeds. Call it through `measure`.
         follows: Whether the verdict follows from the numbers.
-        sentence: The numbers in plain words.
+        template: The numbers in plain words, with their names and formats between braces.
         page: Label of the page that shows it.
         section: Heading on that page.
     """
@@ -50,11 +59,15 @@ class Claim(NamedTuple):
     text: str
     verdict: str
     why: str
-    evidence: Callable[[], Evidence]
+    evidence: Callable[[], Numbers]
     follows: Callable[[Evidence], bool]
-    sentence: Callable[[Evidence], str]
+    template: str
     page: str
     section: str
+
+    def sentence(self, evidence: Evidence) -> str:
+        """The numbers in plain words."""
+        return self.template.format(**evidence)
 
 
 def measure(claim: Claim) -> Evidence:
@@ -64,25 +77,14 @@ def measure(claim: Claim) -> Evidence:
         claim: One of `ALL`.
     """
     with jax.enable_x64(True):
-        return claim.evidence()
+        return {name: spread(values) for name, values in claim.evidence().items()}
 
 
-def over(values: ArrayLike | float) -> Range:
-    """Median, least and largest of one number for each seed. Infinite and missing ones count.
+def spread(values: ArrayLike | float) -> Range:
+    """Median, least and largest of one number for each seed; NaN and infinities are included.
 
     Args:
         values: One number for each seed, or a single one, of shape ().
     """
-    known = np.asarray(values, float).ravel()
-    return Range(float(np.median(known)), float(known.min()), float(known.max()))
-
-
-def say(number: Range, form: str = ".2g") -> str:
-    """A number in words: its median, and its range where that reads differently.
-
-    Args:
-        number: A number over seeds.
-        form: Format of its parts, as for `format`.
-    """
-    median, least, largest = (format(value, form) for value in number)
-    return median if least == largest else f"{median} ({least} to {largest})"
+    numbers = np.asarray(values, float).ravel()
+    return Range(float(np.median(numbers)), float(numbers.min()), float(numbers.max()))

@@ -1,80 +1,71 @@
 """Claims on what a gradient does to weights, and what a net loses without it."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array
 
-from vgcourse.claims.claim import Claim, Evidence, over, say
-from vgcourse.claims.programs import BATCH, draw, league, trained
-from vgkit import activations, data, grads, nets
+from vgcourse.claims.claim import Claim, Numbers
+from vgcourse.claims.programs import (
+    draw,
+    final_accuracy,
+    first_digits,
+    first_layer_error,
+    first_over_last,
+    load_remedy_runs,
+    trained,
+)
 
 DEEP = (10, 30, 50)
 
 
-def _proportional() -> Evidence:
-    gradient = jnp.array([1.0, 1e-6])
-    steps = {}
-    for name, rule in (("descent", optax.sgd(0.1)), ("adam", optax.adam(0.1))):
-        update, _ = rule.update(gradient, rule.init(gradient), gradient)
-        steps[name] = float(update[1] / update[0])
-    descent = trained("sigmoid", "glorot_normal", 8, 0.1).moved
-    adam = trained("sigmoid", "glorot_normal", 8, 0.003, adam=True).moved
+def _proportional() -> Numbers:
+    def step(optimiser: optax.GradientTransformation) -> float:
+        gradient = jnp.array([1.0, 1e-6])
+        update, _ = optimiser.update(gradient, optimiser.init(gradient), gradient)
+        return float(update[1] / update[0])
+
+    descent = trained("sigmoid", "glorot_normal", 8, 0.1)
+    adam = trained("sigmoid", "glorot_normal", 8, 0.003, adam=True)
     return {
-        "descent_step": over(steps["descent"]),
-        "adam_step": over(steps["adam"]),
-        "descent_moved": over(descent[:, 0] / descent[:, 7]),
-        "adam_moved": over(adam[:, 0] / adam[:, 7]),
+        "descent_step": step(optax.sgd(0.1)),
+        "adam_step": step(optax.adam(0.1)),
+        "descent_moved": first_over_last(descent.moved),
+        "adam_moved": first_over_last(adam.moved),
     }
 
 
-def _stops() -> Evidence:
+def _stops() -> Numbers:
     run = trained("sigmoid", "glorot_normal", 8, 0.1)
-    digits = data.digits()
-    x, y = digits.x_train[:BATCH], digits.y_train[:BATCH]
-    lost = _lost_in_float32(draw(64, 64, "glorot_normal"), x, y)
+    deep = draw("sigmoid", 64, 64, "glorot_normal")
     return {
-        "moved": over(run.moved[:, 0]),
-        "accuracy": over(run.accuracy),
-        "zeros_in_float32": over(lost),
+        "moved": run.moved[:, 0],
+        "accuracy": run.accuracy,
+        "zeros_in_float32": first_layer_error(deep, *first_digits(), "float32").lost,
     }
 
 
-@jax.jit
-def _lost_in_float32(net: nets.Stack, x: Array, y: Array) -> Array:
-    """Share of layer 1's weight gradient that float32 makes 0, though it is none."""
-    phi = activations.function("sigmoid")
-
-    def lost(net: nets.Stack) -> Array:
-        found = grads.format_profile("float32", net, x, y, "cross_entropy", phi, 64)
-        return found.weight_gradient.lost[0]
-
-    return jax.vmap(lost)(net)
-
-
-def _early_layers() -> Evidence:
-    runs = [trained("tanh", "glorot_normal", 6, 0.1, frozen=number) for number in (0, 3, 5)]
+def _early_layers() -> Numbers:
     return {
-        f"frozen_{number}": over(run.accuracy) for number, run in zip((0, 3, 5), runs, strict=True)
+        f"frozen_{number}": trained("tanh", "glorot_normal", 6, 0.1, frozen=number).accuracy
+        for number in (0, 3, 5)
     }
 
 
-def _slower() -> Evidence:
+def _slower() -> Numbers:
     def epochs(depth: int) -> np.ndarray:
-        reached = league("sigmoid, Glorot", depth)["accuracy"] >= 0.8
+        reached = load_remedy_runs("sigmoid, Glorot", depth)["accuracy"] >= 0.8
         return np.where(reached.any(axis=1), reached.argmax(axis=1), np.inf)
 
-    return {f"epochs_{depth}": over(epochs(depth)) for depth in (1, 2, 4)} | {
-        f"accuracy_{depth}": over(league("sigmoid, Glorot", depth)["accuracy"][:, -1])
-        for depth in (1, 4)
+    return {f"epochs_{depth}": epochs(depth) for depth in (1, 2, 4)} | {
+        f"accuracy_{depth}": final_accuracy("sigmoid, Glorot", depth) for depth in (1, 4)
     }
 
 
-def _never_converges() -> Evidence:
-    return {
-        f"loss_{depth}": over(league("sigmoid, Glorot", depth)["loss"][:, -1]) for depth in DEEP
-    } | {"shallow_loss": over(league("sigmoid, Glorot", 1)["loss"][:, -1])}
+def _never_converges() -> Numbers:
+    losses = {
+        depth: load_remedy_runs("sigmoid, Glorot", depth)["loss"][:, -1] for depth in (1, *DEEP)
+    }
+    return {"shallow_loss": losses[1]} | {f"loss_{depth}": losses[depth] for depth in DEEP}
 
 
 CLAIMS = (
@@ -90,11 +81,9 @@ CLAIMS = (
         and 0.9 < e["adam_step"].median <= 1
         and e["descent_moved"].largest < 0.01
         and 0.1 < e["adam_moved"].least,
-        lambda e: "A gradient a million times smaller makes a step of "
-        f"{say(e['descent_step'])} by gradient descent and {say(e['adam_step'])} by Adam; in a "
-        "sigmoid net of 8 layers the first one moves "
-        f"{say(e['descent_moved'], '.0e')} times as far as the last by gradient descent, "
-        f"{say(e['adam_moved'])} times by Adam.",
+        "A gradient a million times smaller makes a step of {descent_step} by gradient descent and "
+        "{adam_step} by Adam; in a sigmoid net of 8 layers the first one moves {descent_moved:.0e} "
+        "times as far as the last by gradient descent, {adam_moved} times by Adam.",
         "solutions-rescaling", "Before and after",
     ),
     Claim(
@@ -106,9 +95,9 @@ CLAIMS = (
         _stops,
         lambda e: e["moved"].largest < 1e-3 and e["accuracy"].largest < 0.2
         and e["zeros_in_float32"].least > 0.99,
-        lambda e: f"After 300 steps layer 1 of 8 has moved by {say(e['moved'], '.0e')} of its "
-        f"weights and the net reads {say(e['accuracy'], '.0%')} of the digits; at 64 layers "
-        f"{say(e['zeros_in_float32'], '.0%')} of layer 1's gradient is 0 in float32.",
+        "After 300 steps layer 1 of 8 has moved by {moved:.0e} of its weights and the net reads "
+        "{accuracy:.0%} of the digits; at 64 layers {zeros_in_float32:.0%} of layer 1's gradient "
+        "is 0 in float32.",
         "formats", "The depth at which the gradient is gone",
     ),
     Claim(
@@ -121,10 +110,8 @@ CLAIMS = (
         _early_layers,
         lambda e: e["frozen_0"].least > e["frozen_3"].largest
         and e["frozen_3"].least > e["frozen_5"].largest and e["frozen_5"].least > 0.15,
-        lambda e: "A tanh net of 6 layers reads "
-        f"{say(e['frozen_0'], '.0%')} of the digits after 300 steps, "
-        f"{say(e['frozen_3'], '.0%')} with its first 3 layers frozen and "
-        f"{say(e['frozen_5'], '.0%')} with 5.",
+        "A tanh net of 6 layers reads {frozen_0:.0%} of the digits after 300 steps, {frozen_3:.0%} "
+        "with its first 3 layers frozen and {frozen_5:.0%} with 5.",
         "signs", "What the first layers are for",
     ),
     Claim(
@@ -136,9 +123,9 @@ CLAIMS = (
         lambda e: e["epochs_1"].largest < e["epochs_2"].least < e["epochs_4"].least
         and e["epochs_2"].largest <= 10 and np.isinf(e["epochs_4"].least)
         and e["accuracy_4"].largest < 0.2 < 0.8 < e["accuracy_1"].least,
-        lambda e: "With 1 hidden layer a sigmoid net reads 80 % of the digits after "
-        f"{say(e['epochs_1'], '.0f')} epochs, with 2 after {say(e['epochs_2'], '.0f')}; with 4 "
-        f"it has {say(e['accuracy_4'], '.0%')} after 10 epochs, at the best of five rates.",
+        "With 1 hidden layer a sigmoid net reads 80 % of the digits after {epochs_1:.0f} epochs, "
+        "with 2 after {epochs_2:.0f}; with 4 it has {accuracy_4:.0%} after 10 epochs, at the best "
+        "of five rates.",
         "solutions-fewer-layers", "Before and after",
     ),
     Claim(
@@ -150,9 +137,8 @@ CLAIMS = (
         lambda e: all(abs(e[f"loss_{depth}"].least - np.log(10)) < 0.02
                       and abs(e[f"loss_{depth}"].largest - np.log(10)) < 0.02 for depth in DEEP)
         and e["shallow_loss"].largest < 1,
-        lambda e: "After 10 epochs the loss is "
-        + ", ".join(f"{say(e[f'loss_{depth}'], '.2f')} at {depth} layers" for depth in DEEP)
-        + f" (guessing: 2.30), and {say(e['shallow_loss'], '.2f')} with a single one.",
+        "After 10 epochs the loss is {loss_10:.2f} at 10 layers, {loss_30:.2f} at 30 layers, "
+        "{loss_50:.2f} at 50 layers (guessing: 2.30), and {shallow_loss:.2f} with a single one.",
         "solutions", "The league table",
     ),
 )  # fmt: skip

@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from vgcourse import profiles, results
+from vgcourse import results
+from vgcourse.profiles import SKIPS
 from vgkit import activations, data, grads, nets, recurrent, train
 from vgkit.train.descent import batches, descend
+from vgkit.train.history import accuracy, mean_loss
 
 SEEDS = 5
 DEPTH, WIDTH, BATCH = 50, 64, 32
@@ -23,91 +25,142 @@ def seeds() -> Array:
     return jax.random.split(jax.random.key(6), SEEDS)
 
 
+def first_digits() -> tuple[Array, Array]:
+    """A batch of digits and their labels."""
+    digits = data.digits()
+    return digits.x_train[:BATCH], digits.y_train[:BATCH]
+
+
+def draw(activation: str, depth: int, width: int, init: str, **settings: Any) -> nets.Net:
+    """Networks for the ten digits, one for each seed on the leading axis.
+
+    They can be normalised by `net.replace(norm=...)`. `settings` are `std`, a `gain` on the hidden
+    weights and a `bias` of all hidden units.
+    """
+    return _draw(depth, width, init, **settings).replace(activation=activation, norm="none")
+
+
 @partial(jax.jit, static_argnames=("depth", "width", "init", "std"))
-def draw(
-    depth: int, width: int, init: str, std: float | None = None, gain: float | Array = 1.0
-) -> nets.Stack:
-    """Networks for the ten digits, one for each seed on the leading axis."""
-    draw_one = partial(nets.mlp_stack, depth=depth, width=width, outputs=10, init=init, std=std)
-    net = jax.vmap(draw_one)(seeds())
-    return net._replace(hidden=net.hidden._replace(w=gain * net.hidden.w))
+def _draw(
+    depth: int,
+    width: int,
+    init: str,
+    std: float | None = None,
+    gain: float | Array = 1.0,
+    bias: float | Array = 0.0,
+) -> nets.Net:
+    def one(key: Array) -> nets.Net:
+        widths = (width,) * (depth + 1) + (10,)
+        net = nets.mlp(key, widths, "identity", init=init, std=std, norm="layer", stacked=True)
+        layers = net.layers.replace(w=gain * net.layers.w, b=net.layers.b + bias)
+        return net.replace(layers=layers)
+
+    return jax.vmap(one)(seeds())
 
 
-def signals(
+class Norms(NamedTuple):
+    """RMS of both signals in every hidden layer."""
+
+    error_signals: Float[Array | np.ndarray, "*seeds layers"]
+    weight_gradients: Float[Array | np.ndarray, "*seeds layers"]
+
+
+def norms(net: nets.Net, x: Array, y: Array, loss: Any = "cross_entropy") -> Norms:
+    """Norms of one network on a batch."""
+    signals = grads.signals(net, x, y, loss=loss)
+    return Norms(signals.error_norms[:-1], signals.weight_norms[:-1])
+
+
+def first_over_last(
+    layers: Float[Array | np.ndarray, "seeds layers"],
+) -> Float[Array | np.ndarray, " seeds"]:
+    """What layer 1 has over what the last hidden layer has, for every seed."""
+    return layers[:, 0] / layers[:, -1]
+
+
+def norms_at_start(
     activation: str,
     init: str,
     depth: int,
     *,
-    std: float | None = None,
-    gain: float = 1.0,
     norm: str = "none",
     skip: str = "none",
     loss_scale: float = 1.0,
-) -> grads.Profile:
-    """Both signals on the first digits of networks of 64 units: (seeds, layers), as NumPy arrays.
+    **settings: Any,
+) -> Norms:
+    """Norms on the first digits of networks of 64 units: (seeds, layers), as NumPy arrays.
 
-    `norm` is a key of `nets.NORMALISATIONS`, `skip` one of `profiles.SKIPS`.
+    Args:
+        activation: One of `NAMES`.
+        init: Initialiser.
+        depth: Hidden layers.
+        norm: A key of `nets.NORMALISATIONS`.
+        skip: A key of `SKIPS`.
+        loss_scale: Factor on the loss.
+        **settings: As for `draw`.
     """
-    digits, kind = data.digits(), profiles.SKIPS[skip]
-    found = _signals(
-        draw(DEPTH, WIDTH, init, std, gain), digits.x_train[:BATCH], digits.y_train[:BATCH], depth,
-        NAMES.index(activation), list(nets.NORMALISATIONS).index(norm), kind.skip,
-        float(kind.branch(np.float64(depth))), list(nets.ORDERS).index(kind.order), loss_scale,
-    )  # fmt: skip
-    return jax.tree.map(np.asarray, found)
+    form = nets.Form(activation, **SKIPS[skip](depth))
+    choices = {
+        "depth": depth,
+        "skip": form.skip,
+        "branch": form.branch,
+        "order": list(nets.ORDERS).index(form.order),
+        "norm": list(nets.NORMALISATIONS).index(norm),
+    }
+    networks = draw("identity", DEPTH, WIDTH, init, **settings)
+    layers = _norms(networks, *first_digits(), NAMES.index(activation), choices, loss_scale)
+    return jax.tree.map(lambda numbers: np.asarray(numbers)[:, :depth], layers)
 
 
 @jax.jit
-def _signals(
-    net: nets.Stack,
+def _norms(
+    networks: nets.Net,
     x: Array,
     y: Array,
-    depth: Array,
     activation: Array,
-    norm: Array,
-    skip: Array,
-    branch: Array,
-    order: Array,
+    choices: dict[str, Array],
     loss_scale: Array,
-) -> grads.Profile:
+) -> Norms:
     def loss(output: Array, label: Array) -> Array:
         return loss_scale * grads.cross_entropy(output, label)
 
-    def one(net: nets.Stack) -> grads.Profile:
-        return grads.profile(
-            nets.equip(net, norm=norm), x, y, loss, activations.by_index(activation, NAMES), depth,
-            skip=skip, branch=branch, order=order,
-        )  # fmt: skip
-
-    return jax.vmap(one)(net)
+    phi = activations.by_index(activation, NAMES)
+    return jax.vmap(lambda net: norms(net.replace(activation=phi, **choices), x, y, loss))(networks)
 
 
-def share(activation: str, init: str, depth: int, **settings: Any) -> Float[np.ndarray, " seeds"]:
+def ratio(activation: str, init: str, depth: int, **settings: Any) -> Float[np.ndarray, " seeds"]:
     """G: error signal of layer 1 over that of the last hidden layer, for every seed."""
-    signal = signals(activation, init, depth, **settings).error_signal
-    return signal[:, 0] / signal[:, depth - 1]
+    return first_over_last(norms_at_start(activation, init, depth, **settings).error_signals)
+
+
+@partial(jax.jit, static_argnames="dtype")
+def first_layer_error(networks: nets.Net, x: Array, y: Array, dtype: str) -> grads.FormatError:
+    """Error of layer 1's weight gradient in a number format, for every seed."""
+
+    def one(net: nets.Net) -> grads.FormatError:
+        narrow, exact = (grads.signals(net, x, y, dtype=name) for name in (dtype, "float64"))
+        errors = grads.format_errors(narrow, exact).weight_gradients
+        return jax.tree.map(lambda layers: layers[0], errors)
+
+    return jax.vmap(one)(networks)
 
 
 class Trained(NamedTuple):
     """Small networks before and after training, one for each seed.
 
     Attributes:
-        net: As trained.
         loss: Mean loss of the training examples, at the start and then every 30 steps.
         accuracy: Of the test examples at the end.
         moved: RMS change of a hidden layer's weights over their RMS at the start.
         weights: RMS of a hidden layer's weights over that at the start.
-        before: Signals at the start.
-        after: Signals at the end.
+        ratio: G at the start.
     """
 
-    net: nets.Stack
-    loss: Float[np.ndarray, "seeds rows"]
-    accuracy: Float[np.ndarray, " seeds"]
-    moved: Float[np.ndarray, "seeds layers"]
-    weights: Float[np.ndarray, "seeds layers"]
-    before: grads.Profile
-    after: grads.Profile
+    loss: Float[Array | np.ndarray, "*seeds rows"]
+    accuracy: Float[Array | np.ndarray, "*seeds"]
+    moved: Float[Array | np.ndarray, "*seeds layers"]
+    weights: Float[Array | np.ndarray, "*seeds layers"]
+    ratio: Float[Array | np.ndarray, "*seeds"]
 
 
 STEPS, EVERY, TRAIN_WIDTH, TRAIN_DEPTH, TRAIN_EXAMPLES, TRAIN_BATCH = 300, 30, 32, 8, 512, 64
@@ -122,8 +175,7 @@ def trained(
     adam: bool = False,
     decay: float = 0.0,
     frozen: int = 0,
-    gain: float = 1.0,
-    bias: float = 0.0,
+    **settings: Any,
 ) -> Trained:
     """Train networks of up to 8 layers of 32 units on digits of 32 pixels, for 300 steps.
 
@@ -135,72 +187,73 @@ def trained(
         adam: Whether by Adam; else by gradient descent.
         decay: Weight decay, added to the gradient as decay * weights.
         frozen: How many of the first layers are held.
-        gain: Factor on the initial hidden weights.
-        bias: Initial biases of the hidden layers.
+        **settings: As for `draw`.
     """
-    net = draw(TRAIN_DEPTH, TRAIN_WIDTH, init, None, gain)
-    net = net._replace(hidden=net.hidden._replace(b=net.hidden.b + bias))
-    found = _trained(net, _pixels(), depth, NAMES.index(activation), rate, adam, decay, frozen)
-    return jax.tree.map(np.asarray, found)
+    start = draw("identity", TRAIN_DEPTH, TRAIN_WIDTH, init, **settings)
+    index = NAMES.index(activation)
+    return jax.tree.map(
+        np.asarray, _trained(start, _pixels(), depth, index, rate, adam, decay, frozen)
+    )
 
 
-def _pixels() -> train.history.Data:
+def _pixels() -> train.Data:
     """Digits with neighbouring pixels averaged: 32 numbers of variance 1."""
     digits = data.digits()
     x = jnp.concatenate([digits.x_train[:TRAIN_EXAMPLES], digits.x_test])
     x = x.reshape(-1, TRAIN_WIDTH, 2).mean(axis=2)
     x = x / jnp.std(x)
-    return train.history.Data(
+    return train.Data(
         x[:TRAIN_EXAMPLES], digits.y_train[:TRAIN_EXAMPLES], x[TRAIN_EXAMPLES:], digits.y_test
     )
 
 
 @jax.jit
 def _trained(
-    start: nets.Stack,
-    given: train.history.Data,
-    depth: Int[Array, ""],
-    activation: Int[Array, ""],
+    start: nets.Net,
+    digits: train.Data,
+    depth: Array,
+    activation: Array,
     rate: Array,
     adam: Array,
     decay: Array,
     frozen: Array,
 ) -> Trained:
-    phi = activations.by_index(activation, NAMES)
-    learns = (jnp.arange(TRAIN_DEPTH) >= frozen).astype(float)
     scale = optax.scale_by_adam()
 
-    def update(gradient: nets.Stack, state: Any, net: nets.Stack) -> tuple[nets.Stack, Any]:
+    def update(gradient: nets.Net, state: Any, net: nets.Net) -> tuple[nets.Net, Any]:
         scaled, state = scale.update(gradient, state)
         step = jax.tree.map(
             lambda s, g, w: -rate * (jnp.where(adam, s, g) + decay * w), scaled, gradient, net
         )
-        w, b = learns[:, None, None] * step.hidden.w, learns[:, None] * step.hidden.b
-        return step._replace(hidden=step.hidden._replace(w=w, b=b)), state
+        learns = jnp.arange(TRAIN_DEPTH) >= frozen
+        layers = jax.tree.map(
+            lambda leaf: leaf * learns.reshape(-1, *[1] * (leaf.ndim - 1)), step.layers
+        )
+        return step.replace(layers=layers), state
 
-    def outputs(net: nets.Stack, x: Array) -> Array:
-        u = jax.vmap(lambda x: nets.stack_trace(net, x, phi, depth)[0])(x)
-        return u @ net.output.w.T + net.output.b[None]
+    def loss(net: nets.Net, x: Array, y: Array) -> Array:
+        return mean_loss(nets.forward(net, x), y, grads.cross_entropy)
 
-    def loss(net: nets.Stack, x: Array, y: Array) -> Array:
-        return jnp.mean(jax.vmap(grads.cross_entropy)(outputs(net, x), y))
+    def size(w: Array) -> Array:
+        return jax.vmap(grads.rms)(w)
 
-    def profile(net: nets.Stack) -> grads.Profile:
-        x, y = given.x_train[:TRAIN_BATCH], given.y_train[:TRAIN_BATCH]
-        return grads.profile(net, x, y, "cross_entropy", phi, depth)
-
-    def one(net: nets.Stack, key: Array) -> Trained:
-        order = batches(key, TRAIN_EXAMPLES, -(-STEPS * TRAIN_BATCH // TRAIN_EXAMPLES), TRAIN_BATCH)
+    def one(net: nets.Net, key: Array) -> Trained:
+        net = net.replace(depth=depth, activation=activations.by_index(activation, NAMES))
+        x, y = digits.x_train[:TRAIN_BATCH], digits.y_train[:TRAIN_BATCH]
+        epochs = -(-STEPS * TRAIN_BATCH // TRAIN_EXAMPLES)
         end, losses, _ = descend(
-            loss, net, given, order, optax.GradientTransformation(scale.init, update),
-            STEPS, EVERY, lambda net, *_: loss(net, given.x_train, given.y_train),
+            loss, net, digits, batches(key, TRAIN_EXAMPLES, epochs, TRAIN_BATCH),
+            optax.GradientTransformation(scale.init, update), STEPS, EVERY,
+            lambda net, *_: loss(net, digits.x_train, digits.y_train),
         )  # fmt: skip
-        right = jnp.argmax(outputs(end, given.x_test), axis=1) == given.y_test
-        size = jax.vmap(grads.rms)(net.hidden.w)
+        before, after = net.layers.w, end.layers.w
         return Trained(
-            end, losses, jnp.mean(right), jax.vmap(grads.rms)(end.hidden.w - net.hidden.w) / size,
-            jax.vmap(grads.rms)(end.hidden.w) / size, profile(net), profile(end),
-        )  # fmt: skip
+            loss=losses,
+            accuracy=accuracy(nets.forward(end, digits.x_test), digits.y_test),
+            moved=size(after - before) / size(before),
+            weights=size(after) / size(before),
+            ratio=grads.signals(net, x, y).ratio,
+        )
 
     return jax.vmap(one)(start, seeds())
 
@@ -209,7 +262,7 @@ TIME, UNITS = 100, 32
 
 
 @jax.jit
-def kept(cells: recurrent.Cell, input_size: float | Array = 1.0) -> Float[Array, " seeds"]:
+def state_ratio(cells: recurrent.Cell, input_size: float | Array = 1.0) -> Float[Array, " seeds"]:
     """Share of the gradient with respect to the last state that reaches the first, 100 steps back.
 
     For recurrent nets of 4 inputs, one for each seed on the leading axis; inputs are normal.
@@ -218,11 +271,16 @@ def kept(cells: recurrent.Cell, input_size: float | Array = 1.0) -> Float[Array,
     x = input_size * jax.random.normal(key_x, (4, TIME, 4))
     u = jax.random.normal(key_u, (4, cells.w_rec.shape[-1]))
     u = u / jnp.linalg.norm(u, axis=1, keepdims=True)
-    return jax.vmap(lambda cell: grads.state_profile(cell, x, u).whole[0])(cells)
+    return jax.vmap(lambda cell: grads.state_norms(cell, x, u).state[0])(cells)
 
 
-def league(name: str, depth: int) -> dict[str, Any]:
-    """Kept training runs of 10 epochs at the best of five rates: five seeds in each row."""
-    found = results.load("remedies")["runs"][name][str(depth)]
-    loss = np.array(found["train_loss"], float)
-    return {"accuracy": np.array(found["accuracy"]), "loss": np.where(np.isnan(loss), np.inf, loss)}
+def load_remedy_runs(name: str, depth: int) -> dict[str, np.ndarray]:
+    """Stored runs of 10 epochs at the best of five rates: five seeds in each row."""
+    run = results.load("remedies")["runs"][name][str(depth)]
+    loss = np.array(run["train_loss"], float)
+    return {"accuracy": np.array(run["accuracy"]), "loss": np.where(np.isnan(loss), np.inf, loss)}
+
+
+def final_accuracy(name: str, depth: int) -> Float[np.ndarray, " seeds"]:
+    """Test accuracy at the end of these runs."""
+    return load_remedy_runs(name, depth)["accuracy"][:, -1]

@@ -1,144 +1,134 @@
 """Claims on activations, initialisation, normalisation and skips as remedies."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from vgcourse import results
-from vgcourse.claims.claim import Claim, Evidence, over, say
-from vgcourse.claims.programs import draw, league, share
-from vgkit import activations, data, grads, nets
+from vgcourse.claims.claim import Claim, Numbers
+from vgcourse.claims.programs import draw, final_accuracy, first_digits, first_over_last, ratio
+from vgkit import activations, grads, nets
+from vgkit.train.history import mean_loss
 
 GROUPS = 5
 
 
-def _relu() -> Evidence:
+def _relu() -> Numbers:
     def factor(init: str) -> np.ndarray:
-        return (share("relu", init, 50) / share("relu", init, 10)) ** (1 / 40)
+        return (ratio("relu", init, 50) / ratio("relu", init, 10)) ** (1 / 40)
 
     return {
-        "slope_below": over(activations.slope("relu", -1.0)),
-        "slope_above": over(activations.slope("relu", 1.0)),
-        "glorot": over(factor("glorot_normal")),
-        "he": over(factor("he_normal")),
+        "slope_below": activations.slope("relu", -1.0),
+        "slope_above": activations.slope("relu", 1.0),
+        "glorot": factor("glorot_normal"),
+        "he": factor("he_normal"),
     }
 
 
-def _variants() -> Evidence:
-    return {name: over(activations.slope(name, -1.0)) for name in ("relu", "leaky_relu", "prelu")}
+def _variants() -> Numbers:
+    return {name: activations.slope(name, -1.0) for name in ("relu", "leaky_relu", "prelu")}
 
 
-def _dying() -> Evidence:
-    found = {name: over(_born_dead(name)) for name in ("relu", "leaky_relu")}
-    slopes = (activations.slope(name, -3.0) for name in found)
-    return found | {f"{name}_slope": over(s) for name, s in zip(found, slopes, strict=True)}
+def _dying() -> Numbers:
+    numbers = {}
+    for name in ("relu", "leaky_relu"):
+        numbers |= {name: _born_dead(name), f"{name}_slope": activations.slope(name, -3.0)}
+    return numbers
 
 
-@jax.jit
-def _weight_signals(net: nets.Stack, leaky: Array) -> Array:
-    """Size of layer 1's weight gradient of narrow nets of one input, over both of its signs."""
-    phi = activations.by_index(leaky, ("relu", "leaky_relu"))
+@partial(jax.jit, static_argnums=0)
+def _born_dead(activation: str) -> Array:
+    """Share of nets of 10 layers of 3 units whose first layer has no gradient, in five groups.
 
-    def output(w, sign):
-        x = jnp.array([1.0, 0.0, 0.0]) * sign
-        stacked = net._replace(hidden=net.hidden._replace(w=w))
-        return jnp.sum(stacked.output.w @ nets.stack_trace(stacked, x, phi)[0])
+    They have one input, here of both signs.
+    """
+    x = jnp.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
 
-    gradient = jax.vmap(jax.grad(output), (None, 0))(net.hidden.w, jnp.array([1.0, -1.0]))
-    return jnp.max(jnp.abs(gradient[:, 0]))
+    def dead(key: Array) -> Array:
+        net = nets.mlp(key, (3,) * 11 + (1,), activation, init="he_normal", stacked=True)
+        signals = grads.signals(net, x, jnp.zeros(2), loss=lambda output, _: output[0])
+        return jnp.all(signals.error_signals[0] == 0)
 
-
-def _born_dead(name: str) -> np.ndarray:
-    """Share of nets of 10 layers of 3 units whose first layer has no gradient, in five groups."""
-    keys = jax.random.split(jax.random.key(8), GROUPS * 400)
-    drawn = jax.jit(jax.vmap(lambda key: nets.mlp_stack(key, 10, 3, 1, "he_normal")))(keys)
-    sizes = jax.vmap(_weight_signals, (0, None))(drawn, jnp.asarray(name == "leaky_relu", int))
-    return np.mean(np.asarray(sizes).reshape(GROUPS, -1) == 0, axis=1)
+    keys = jax.random.split(jax.random.key(8), (GROUPS, 400))
+    return jnp.mean(jax.vmap(jax.vmap(dead))(keys), axis=1)
 
 
-INITS = {
-    f"{activation}_{init}": (activation, f"{init}_normal")
-    for activation, init in (
+def _initialisation() -> Numbers:
+    pairs = (
         ("sigmoid", "glorot"), ("sigmoid", "he"), ("tanh", "glorot"), ("relu", "glorot"),
         ("relu", "he"), ("gelu", "he"), ("silu", "he"),
-    )
-}  # fmt: skip
+    )  # fmt: skip
+    return {f"{phi}_{init}": ratio(phi, f"{init}_normal", 50) for phi, init in pairs}
 
 
-def _initialisation() -> Evidence:
-    return {name: over(share(*pair, 50)) for name, pair in INITS.items()}
-
-
-def _batch_norm() -> Evidence:
-    def bare_and_normalised(depth: int) -> dict:
-        pairs = {"bare": "sigmoid, Glorot", "normalised": "sigmoid, batch norm"}
-        return {k: over(league(name, depth)["accuracy"][:, -1]) for k, name in pairs.items()}
-
-    relu = [share("relu", "he_normal", depth, norm="batch") for depth in (10, 50)]
+def _batch_norm() -> Numbers:
+    few, many = (ratio("relu", "he_normal", depth, norm="batch") for depth in (10, 50))
     return {
-        "sigmoid_bare": over(share("sigmoid", "glorot_normal", 50)),
-        "sigmoid_normalised": over(share("sigmoid", "glorot_normal", 50, norm="batch")),
-        "relu_factor": over((relu[1] / relu[0]) ** (1 / 40)),
-    } | bare_and_normalised(30)
+        "sigmoid_bare": ratio("sigmoid", "glorot_normal", 50),
+        "sigmoid_normalised": ratio("sigmoid", "glorot_normal", 50, norm="batch"),
+        "relu_factor": (many / few) ** (1 / 40),
+        "bare": final_accuracy("sigmoid, Glorot", 30),
+        "normalised": final_accuracy("sigmoid, batch norm", 30),
+    }
 
 
-def _covariate_shift() -> Evidence:
-    digits, found = data.digits(), {}
-    x, y = digits.x_train[:32], digits.y_train[:32]
-    bare = draw(6, 64, "glorot_normal")
-    for name, net in (("bare", bare), ("normalised", nets.equip(bare, norm="batch"))):
+def _covariate_shift() -> Numbers:
+    networks, numbers = draw("tanh", 6, 64, "glorot_normal"), {}
+    for name, norm in (("bare", "none"), ("normalised", "batch")):
         for speed, rate in (("slow", 0.03), ("fast", 0.3)):
-            drift, loss = _drift(net, x, y, rate)
-            found |= {f"{name}_{speed}_drift": over(drift), f"{name}_{speed}_loss": over(loss)}
-    return found
+            drift, loss = _drift(networks.replace(norm=norm), *first_digits(), rate)
+            numbers |= {f"{name}_{speed}_drift": drift, f"{name}_{speed}_loss": loss}
+    return numbers
 
 
 @jax.jit
-def _drift(net: nets.Stack, x: Array, y: Array, rate: Array) -> tuple[Array, Array]:
+def _drift(networks: nets.Net, x: Array, y: Array, rate: Array) -> tuple[Array, Array]:
     """How much a layer's gradient changes when the layers before it take their step.
 
     The measure is that of Santurkar et al. 2018: the distance of the two gradients, here relative
     to the first, averaged over the layers after the first and 40 steps; and the last loss.
     """
 
-    def mean_loss(net):
-        return jnp.mean(jax.vmap(grads.cross_entropy)(nets.forward_batch(net, x, "tanh"), y))
+    def loss(net: nets.Net) -> Array:
+        return mean_loss(nets.forward(net, x), y, grads.cross_entropy)
 
-    def step(net, _):
-        gradient = jax.grad(mean_loss)(net)
+    def step(net: nets.Net, _: None) -> tuple[nets.Net, Array]:
+        gradient = jax.grad(loss)(net)
         moved = jax.tree.map(lambda w, g: w - rate * g, net, gradient)
 
-        def drift(number):
-            def before(new, old):
+        def drift(number: Array) -> Array:
+            def before(new: Array, old: Array) -> Array:
                 earlier = jnp.arange(len(old)) < number
                 return jnp.where(earlier.reshape(-1, *[1] * (old.ndim - 1)), new, old)
 
-            mixed = net._replace(hidden=jax.tree.map(before, moved.hidden, net.hidden))
-            old, new = gradient.hidden.w[number], jax.grad(mean_loss)(mixed).hidden.w[number]
+            mixed = net.replace(layers=jax.tree.map(before, moved.layers, net.layers))
+            old, new = gradient.layers.w[number], jax.grad(loss)(mixed).layers.w[number]
             return grads.l2(new - old) / grads.l2(old)
 
         return moved, jnp.mean(jax.vmap(drift)(jnp.arange(1, 6)))
 
-    def one(net):
+    def one(net: nets.Net) -> tuple[Array, Array]:
         end, drifts = jax.lax.scan(step, net, None, length=40)
-        return jnp.mean(drifts), mean_loss(end)
+        return jnp.mean(drifts), loss(end)
 
-    return jax.vmap(one)(net)
+    return jax.vmap(one)(networks)
 
 
-def _skips() -> Evidence:
+def _skips() -> Numbers:
     def convolutional(name: str) -> np.ndarray:
-        signal = np.array(results.load("convolutions")["runs"][name]["16"]["error_signal"])
-        return signal[:, 0] / signal[:, -1]
+        run = results.load("convolutions")["runs"][name]["16"]
+        return first_over_last(np.array(run["error_signal"]))
 
     return {
-        "plain": over(share("sigmoid", "glorot_normal", 50)),
-        "residual": over(share("sigmoid", "glorot_normal", 50, skip="unscaled")),
-        "convolutional_plain": over(convolutional("sigmoid, plain")),
-        "convolutional_residual": over(convolutional("sigmoid, residual")),
-        "relu_unscaled": over(share("relu", "he_normal", 50, skip="unscaled")),
-        "relu_scaled": over(share("relu", "he_normal", 50, skip="pre-activation, 1/√L")),
+        "plain": ratio("sigmoid", "glorot_normal", 50),
+        "residual": ratio("sigmoid", "glorot_normal", 50, skip="unscaled"),
+        "convolutional_plain": convolutional("sigmoid, plain"),
+        "convolutional_residual": convolutional("sigmoid, residual"),
+        "relu_unscaled": ratio("relu", "he_normal", 50, skip="unscaled"),
+        "relu_scaled": ratio("relu", "he_normal", 50, skip="pre-activation, 1/√L"),
     }
 
 
@@ -153,9 +143,8 @@ CLAIMS = (
         lambda e: e["slope_below"].median == 0 and e["slope_above"].median == 1
         and abs(e["glorot"].median - 0.5**0.5) < 0.02 and abs(e["he"].median - 1) < 0.03
         and e["glorot"].largest < 0.8 < 0.9 < e["he"].least,
-        lambda e: f"Slopes {say(e['slope_below'], '.0f')} and {say(e['slope_above'], '.0f')}; "
-        f"factor a layer {say(e['glorot'], '.3f')} with Glorot, {say(e['he'], '.3f')} with He "
-        "initialisation.",
+        "Slopes {slope_below:.0f} and {slope_above:.0f}; factor a layer {glorot:.3f} with Glorot, "
+        "{he:.3f} with He initialisation.",
         "solutions-relu", "When it does not help",
     ),
     Claim(
@@ -166,8 +155,8 @@ CLAIMS = (
         _variants,
         lambda e: e["relu"].median == 0
         and all(0 < e[name].median < 1 for name in ("leaky_relu", "prelu")),
-        lambda e: f"At z = -1 the slope is {say(e['relu'], '.0f')} for ReLU, "
-        f"{say(e['leaky_relu'])} for leaky ReLU and {say(e['prelu'])} for PReLU at its start.",
+        "At z = -1 the slope is {relu:.0f} for ReLU, {leaky_relu} for leaky ReLU and {prelu} for "
+        "PReLU at its start.",
         "solutions-leaky-relu", "The equation and ten lines of code",
     ),
     Claim(
@@ -179,10 +168,8 @@ CLAIMS = (
         _dying,
         lambda e: e["relu"].least > 0.4 and e["leaky_relu"].largest == 0
         and e["relu_slope"].median == 0 < e["leaky_relu_slope"].median,
-        lambda e: "Of nets of 10 layers of 3 units, "
-        f"{say(e['relu'], '.0%')} are born dead with ReLU and {say(e['leaky_relu'], '.0%')} with "
-        f"leaky ReLU; at z = -3 the slopes are {say(e['relu_slope'], '.0f')} and "
-        f"{say(e['leaky_relu_slope'])}.",
+        "Of nets of 10 layers of 3 units, {relu:.0%} are born dead with ReLU and {leaky_relu:.0%} "
+        "with leaky ReLU; at z = -3 the slopes are {relu_slope:.0f} and {leaky_relu_slope}.",
         "dead-units", "Born dead",
     ),
     Claim(
@@ -197,9 +184,9 @@ CLAIMS = (
         and all(e[name].largest < 1e-5
                 for name in ("sigmoid_glorot", "sigmoid_he", "relu_glorot", "silu_he"))
         and e["gelu_he"].largest < 1e-2,
-        lambda e: "Signal left at layer 1 of 50: "
-        + ", ".join(f"{activations.ACTIVATIONS[activation].label} with {init[:-7].capitalize()} "
-                    f"{say(e[name], '.0e')}" for name, (activation, init) in INITS.items()) + ".",
+        "Signal left at layer 1 of 50: sigmoid with Glorot {sigmoid_glorot:.0e}, sigmoid with He "
+        "{sigmoid_he:.0e}, tanh with Glorot {tanh_glorot:.0e}, ReLU with Glorot {relu_glorot:.0e}, "
+        "ReLU with He {relu_he:.0e}, GELU with He {gelu_he:.0e}, SiLU with He {silu_he:.0e}.",
         "solutions-initialisation", "When it does not help",
     ),
     Claim(
@@ -213,11 +200,9 @@ CLAIMS = (
         lambda e: e["sigmoid_bare"].largest < 1e-25 and e["sigmoid_normalised"].least > 0.1
         and 1.1 < e["relu_factor"].least <= e["relu_factor"].largest < 1.35
         and e["bare"].largest < 0.2 < 0.7 < e["normalised"].least,
-        lambda e: "Sigmoid, 50 layers: "
-        f"{say(e['sigmoid_bare'], '.0e')} of the signal is left without it and "
-        f"{say(e['sigmoid_normalised'])} with it; 30 layers read {say(e['bare'], '.0%')} and "
-        f"{say(e['normalised'], '.0%')} of the digits. ReLU's signal grows by "
-        f"{say(e['relu_factor'], '.2f')} a layer on its way back.",
+        "Sigmoid, 50 layers: {sigmoid_bare:.0e} of the signal is left without it and "
+        "{sigmoid_normalised} with it; 30 layers read {bare:.0%} and {normalised:.0%} of the "
+        "digits. ReLU's signal grows by {relu_factor:.2f} a layer on its way back.",
         "solutions-batch-normalisation", "When it does not help",
     ),
     Claim(
@@ -232,12 +217,11 @@ CLAIMS = (
         and e["normalised_fast_drift"].largest < e["bare_fast_drift"].least
         and all(e[f"normalised_{speed}_loss"].largest < e[f"bare_{speed}_loss"].least
                 for speed in ("slow", "fast")),
-        lambda e: "tanh, 6 layers, 40 steps, without and with normalisation: "
-        + "; ".join(f"at a rate of {rate} a layer's gradient changes by "
-                    f"{say(e[f'bare_{speed}_drift'])} and {say(e[f'normalised_{speed}_drift'])}, "
-                    f"the loss ends at {say(e[f'bare_{speed}_loss'])} and "
-                    f"{say(e[f'normalised_{speed}_loss'])}"
-                    for speed, rate in (("slow", 0.03), ("fast", 0.3))) + ".",
+        "tanh, 6 layers, 40 steps, without and with normalisation: at a rate of 0.03 a layer's "
+        "gradient changes by {bare_slow_drift} and {normalised_slow_drift}, the loss ends at "
+        "{bare_slow_loss} and {normalised_slow_loss}; at a rate of 0.3 a layer's gradient changes "
+        "by {bare_fast_drift} and {normalised_fast_drift}, the loss ends at {bare_fast_loss} and "
+        "{normalised_fast_loss}.",
         "solutions-batch-normalisation", "When it does not help",
     ),
     Claim(
@@ -251,12 +235,10 @@ CLAIMS = (
         and e["convolutional_plain"].largest < 1e-8 and e["convolutional_residual"].least > 0.3
         and e["relu_unscaled"].least > 1e6 and 0.3 < e["relu_scaled"].least
         and e["relu_scaled"].largest < 10,
-        lambda e: "Sigmoid, 50 layers: "
-        f"{say(e['plain'], '.0e')} of the signal is left, {say(e['residual'])} with skips; in 16 "
-        f"convolutional layers {say(e['convolutional_plain'], '.0e')} and "
-        f"{say(e['convolutional_residual'])}. ReLU, 50 layers: unscaled it grows "
-        f"{say(e['relu_unscaled'], '.0e')} times, scaled in the pre-activation form "
-        f"{say(e['relu_scaled'])} times.",
+        "Sigmoid, 50 layers: {plain:.0e} of the signal is left, {residual} with skips; in 16 "
+        "convolutional layers {convolutional_plain:.0e} and {convolutional_residual}. ReLU, 50 "
+        "layers: unscaled it grows {relu_unscaled:.0e} times, scaled in the pre-activation form "
+        "{relu_scaled} times.",
         "solutions-residual", "When it does not help",
     ),
 )  # fmt: skip

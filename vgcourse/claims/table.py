@@ -12,7 +12,7 @@ SIGNS = dict(zip(VERDICTS, ("✓", "◐", "!", "✗"), strict=True))
 
 def table(
     chapters: Mapping[str, tuple[Claim, ...]],
-    kept: Mapping[str, Evidence],
+    evidence: Mapping[str, Evidence],
     links: Mapping[str, tuple[str, str]],
 ) -> str:
     """HTML of the table, its style and its script.
@@ -21,12 +21,12 @@ def table(
 
     Args:
         chapters: Claims by chapter.
-        kept: Evidence by the claims' ids.
+        evidence: By the claims' ids.
         links: Address and text of the link to where each claim is shown, by id. Without an address
             the text stands alone.
     """
     rows = [
-        _row(name, claim, kept[claim.id], links[claim.id])
+        _row(name, claim, evidence[claim.id], links[claim.id])
         for name, claims in chapters.items()
         for claim in claims
     ]
@@ -57,11 +57,11 @@ def _select(name: str, label: str, options: list[str]) -> str:
 
 
 def _row(chapter: str, claim: Claim, evidence: Evidence, link: tuple[str, str]) -> str:
-    said = ", ".join(claim.sources) or "this course"
+    sources = ", ".join(claim.sources) or "this course"
     address, text = map(escape, link)
     verdict = f"<strong>{SIGNS[claim.verdict]} {claim.verdict}</strong>"
     cells = (
-        f"{escape(claim.text)} <small>{chapter}; said by {said}</small>",
+        f"{escape(claim.text)} <small>{chapter}; said by {sources}</small>",
         f"{verdict} {escape(claim.why)}",
         escape(claim.sentence(evidence)),
         f'<a href="{address}">{text}</a>' if address else text,
