@@ -134,8 +134,7 @@ def test_a_traced_format_and_depth_find_the_same_in_the_chain():
         net = stacked.replace(depth=depth)
 
         def narrow(name):
-            scaled = 1.0 if name == "float64" else scale
-            return grads.signals(net, x, y, loss=output, dtype=name, loss_scale=scaled)
+            return grads.signals(net, x, y, loss=output, dtype=name, loss_scale=scale)
 
         signals = jax.lax.switch(format, [lambda name=name: narrow(name) for name in grads.FORMATS])
         return formats.format_errors(

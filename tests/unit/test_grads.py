@@ -280,7 +280,8 @@ def test_bound_is_attained_by_a_linear_orthogonal_net():
 
 def test_bound_by_hand():
     # s = 1/2, norms 2, 4, 6: layer 3: 1/2 * 10; layer 2: times 1/2 * 6; layer 1: times 1/2 * 4.
-    bound = profiles.error_bound(jnp.asarray(10.0), jnp.array([2.0, 4.0, 6.0, 8.0]), 0.5, 3)
+    norms = jnp.array([2.0, 4.0, 6.0, 8.0])
+    bound = profiles.error_bound(jnp.asarray(10.0), norms, 0.5, 3)
     np.testing.assert_allclose(bound, [30.0, 15.0, 5.0, np.nan])
     # With skips each factor grows by 1: 5 * 4 = 20 and 20 * 3 = 60.
     bound = profiles.error_bound(
