@@ -50,7 +50,7 @@ def profiles(
     networks: Sequence[nets.Net],
     x: Float[Array, "batch width"],
     y: Shaped[Array, "batch ..."],
-    loss: str | grads.Loss,
+    loss: str | grads.Loss = "cross_entropy",
 ) -> Callable[..., dict[str, Array]]:
     """Gradients of any of several networks as a function of numbers, for an explorer.
 
@@ -123,7 +123,7 @@ def remedy_profiles(
     networks: Sequence[nets.Net],
     x: Float[Array, "batch width"],
     y: Shaped[Array, "batch ..."],
-    loss: str | grads.Loss,
+    loss: str | grads.Loss = "cross_entropy",
     names: Sequence[str] = tuple(activations.ACTIVATIONS),
     skips: Sequence[str] = tuple(SKIPS),
 ) -> Callable[..., dict[str, Array]]:
