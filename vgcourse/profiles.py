@@ -63,7 +63,7 @@ def profiles(
     Returns:
         A function (depth, activation, initialiser, skip), where activation and initialiser are
         positions in `activations.ACTIVATIONS` and `networks`. It returns what `charts.signals`
-        draws, with a number for each hidden layer.
+        draws, see `arrays`.
 
     Raises:
         ValueError: As for `nets.stack`; the function returned, as for `grads.signals`.
@@ -88,15 +88,28 @@ def profiles(
             depth,
             skip=skip,
         )
-        return {
-            "error_signal": signals.error_norms[:-1],
-            "weight_gradient": signals.weight_norms[:-1],
-            "bound": bound,
-            "ratio": signals.ratio,
-            "sentence": charts.outcome(signals.ratio, signals.error_norms[0]),
-        }
+        return arrays(signals, bound)
 
     return at
+
+
+def arrays(
+    signals: grads.Signals, bound: Float[Array, " hidden"] | float = jnp.nan
+) -> dict[str, Array]:
+    """What `charts.signals` draws of a network: a number for each hidden layer.
+
+    Args:
+        signals: Of the network.
+        bound: The most that the error signals can be, NaN to draw none.
+    """
+    hidden, ratio = signals.error_norms[:-1], signals.ratio
+    return {
+        "error_signal": hidden,
+        "weight_gradient": signals.weight_norms[:-1],
+        "bound": jnp.broadcast_to(bound, hidden.shape),
+        "ratio": ratio,
+        "sentence": charts.outcome(ratio, hidden[0]),
+    }
 
 
 SKIPS: dict[str, Callable[[Any], dict[str, Any]]] = {
