@@ -17,7 +17,7 @@ export PYTHONWARNINGS := ignore:Error reading persistent compilation cache:UserW
 # Many containers forbid Python to keep its bytecode: every page's kernel would make that of all packages anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help book pdf test check latest serve lab bench lock clean
+.PHONY: help book pdf test check latest mutations serve lab bench lock clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -38,7 +38,7 @@ $(VENV)/.test: tests/requirements.txt $(VENV)/.book
 # Most programs of pages and tests run once or a few times, so XLA had better compile them fast; and two
 # pages keep two cores busy, so it need not split a program to compile its parts at once.
 FAST := --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
-book lab test check: export XLA_FLAGS := $(or $(XLA_FLAGS),$(FAST))
+book lab test check mutations: export XLA_FLAGS := $(or $(XLA_FLAGS),$(FAST))
 book: $(VENV)/.book ## Execute and build the book
 	$(BIN)/jupyter-book build . -W --keep-going $(FLAGS)
 
@@ -81,6 +81,12 @@ latest: ## Run the unit tests with the newest releases of all dependencies
 	_build/latest/bin/python -m pip install --quiet --upgrade --group unit ".[course]"
 	_build/latest/bin/python -m pytest -n 2 --dist loadfile tests/unit
 
+# mutmut names the changes of a function by numbers; the fifth of each makes a fixed sample of formulas.
+mutations: $(VENV)/.test ## Change one formula of every function; list the changes that no test notices (about an hour)
+	$(PIP) mutmut==3.8.1
+	$(BIN)/mutmut run "*__mutmut_5"
+	$(BIN)/mutmut results
+
 # A quarter of an hour. Peers only: what can't be had, the table says is missing.
 bench: $(VENV)/.test ## Measure the speed beside peers (WRITE=1: keep it in benchmarks/speed.md; WHOLE=1: a fresh clone too)
 	$(BIN)/python tools/chromium.py
@@ -99,4 +105,4 @@ lock: ## Pin the newest versions that fit (needs uv)
 	$(LOCK) --extra course --group binder -c requirements.txt pyproject.toml -o binder/requirements.txt
 
 clean: ## Remove what was built, but not the environment
-	rm -rf _build
+	rm -rf _build mutants

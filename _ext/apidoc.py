@@ -15,11 +15,11 @@ MODULE = re.compile(r"\b(?:jaxlib\._jax|jaxtyping|numpy|collections\.abc)\.")
 
 
 def find_constants(app: Sphinx) -> None:
-    """Let autodoc find the strings below constants also where a room makes them public."""
+    """Give a room the strings below its modules' constants, which autodoc looks up in the room."""
     for room in vgkit.__all__:
-        found = ModuleAnalyzer.for_module(f"vgkit.{room}").find_attr_docs()
+        documented = ModuleAnalyzer.for_module(f"vgkit.{room}").find_attr_docs()
         for module in [name for name in sys.modules if name.startswith(f"vgkit.{room}.")]:
-            found |= ModuleAnalyzer.for_module(module).find_attr_docs()
+            documented |= ModuleAnalyzer.for_module(module).find_attr_docs()
 
 
 def roles(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list) -> None:
@@ -46,7 +46,7 @@ def literal_types(
 
 
 def skip(app: Sphinx, what: str, name: str, thing: object, skipped: bool, options: object) -> bool:
-    """Leave out the fields of a NamedTuple, of which the class itself tells."""
+    """Leave out the fields of a NamedTuple, which the docstring of the class describes."""
     return skipped or type(thing).__name__ == "_tuplegetter"
 
 

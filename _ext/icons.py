@@ -1,7 +1,7 @@
-"""The theme's icons, less those that no page shows: they would be the most of a page's bytes.
+"""The theme's icons without those that no page shows, which would be most of a page's bytes.
 
 The theme has no setting for it, so the copy in the built book is cut down. If a later version of
-the theme writes its icons otherwise, nothing is found to cut, and the book is only heavier.
+the theme writes its icons differently, nothing matches, and the book is only larger.
 """
 
 import re
@@ -29,13 +29,8 @@ def cut(app: Sphinx, problem: Exception | None) -> None:
     path = Path(app.outdir, PLACE)
     if problem or not path.exists():
         return
-    texts = [
-        found
-        for pattern in ("*.html", "*.js")
-        for found in Path(app.outdir).rglob(pattern)
-        if found != path
-    ]
-    wanted = {name for found in texts for name in NAMED.findall(found.read_text("utf-8"))}
+    files = [f for kind in ("*.html", "*.js") for f in Path(app.outdir).rglob(kind) if f != path]
+    wanted = {name for file in files for name in NAMED.findall(file.read_text("utf-8"))}
     path.write_text(trim(path.read_text("utf-8"), wanted), "utf-8")
 
 

@@ -1,8 +1,8 @@
-"""The map of pages and the routes through them, from what each page says of itself.
+"""The map of pages and the routes through them, from the head of each page.
 
-A page says "**Before:** {ref}`depth` (necessary). **Time:** 40 minutes." In the text, containers of
-the class vg-map and vg-route mark where the map and the sums of minutes go. JupyterLab shows what
-the containers hold.
+There a page states "**Before:** {ref}`depth` (necessary). **Time:** 40 minutes." In the text,
+containers of the classes vg-map and vg-route mark where the map and the sums of minutes go.
+JupyterLab shows what the containers hold.
 """
 
 import re
@@ -25,7 +25,7 @@ ROW, MARGIN = 30, 200
 
 
 class Page(NamedTuple):
-    """What a lesson says of itself; needs and helps are labels of other pages."""
+    """The head of a lesson; needs and helps are labels of other pages."""
 
     name: str
     label: str
@@ -40,12 +40,12 @@ def lesson(name: str, text: str) -> Page | None:
     head = HEAD.search(text)
     if not head:
         return None
-    found: dict[str, list[str]] = {"necessary": [], "helpful": []}
+    before: dict[str, list[str]] = {"necessary": [], "helpful": []}
     for names, kind in NEED.findall(head["before"]):
-        found[kind] += re.findall(r"\{ref\}`([\w-]+)`", names)
+        before[kind] += re.findall(r"\{ref\}`([\w-]+)`", names)
     title = re.split("[:,]", head["title"])[0]
     minutes = int(head["minutes"])
-    return Page(name, head["label"], title, minutes, *map(tuple, found.values()))
+    return Page(name, head["label"], title, minutes, *map(tuple, before.values()))
 
 
 def lessons() -> dict[str, Page]:
@@ -62,14 +62,14 @@ def before(pages: dict[str, Page], label: str) -> set[str]:
 
 
 def lines(pages: dict[str, Page]) -> list[tuple[str, str, str]]:
-    """Pairs of pages to join, and how. What follows from other lines is left out."""
-    found = []
+    """Pairs of pages to join, and how. A line that follows from others is left out."""
+    pairs = []
     for label, page in pages.items():
         through = {name for need in page.needs for name in before(pages, need)}
-        found += [(name, label, "needs") for name in page.needs if name not in through]
+        pairs += [(name, label, "needs") for name in page.needs if name not in through]
         known = before(pages, label)
-        found += [(name, label, "helps") for name in page.helps if name not in known]
-    return found
+        pairs += [(name, label, "helps") for name in page.helps if name not in known]
+    return pairs
 
 
 def arc(start: int, end: int, kind: str, rows: int) -> str:
@@ -116,7 +116,7 @@ def drawn(pages: dict[str, Page], address: dict[str, str]) -> str:
 
 
 def minutes(node: nodes.Node, pages: dict[str, Page]) -> int:
-    """What the pages take that a part of the text links to."""
+    """Minutes of all pages that a part of the text links to."""
     links = (link["reftarget"] for link in node.findall(pending_xref))
     return sum(pages[label].minutes for label in links if label in pages)
 
