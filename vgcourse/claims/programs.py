@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from vgcourse import results
+from vgcourse import formats, results
 from vgcourse.profiles import SKIPS
 from vgkit import activations, data, grads, nets, recurrent, train
 from vgkit.train.descent import batches, descend
@@ -139,7 +139,7 @@ def first_layer_error(networks: nets.Net, x: Array, y: Array, dtype: str) -> gra
 
     def one(net: nets.Net) -> grads.FormatError:
         narrow, exact = (grads.signals(net, x, y, dtype=name) for name in (dtype, "float64"))
-        errors = grads.format_errors(narrow, exact).weight_gradients
+        errors = formats.format_errors(narrow, exact).weight_gradients
         return jax.tree.map(lambda layers: layers[0], errors)
 
     return jax.vmap(one)(networks)
