@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from vgcourse import results
+from vgcourse import formats, results
 from vgcourse.profiles import SKIPS
 from vgkit import activations, data, grads, nets, recurrent, train
 from vgkit.train.descent import batches, descend
@@ -134,12 +134,12 @@ def ratio(activation: str, init: str, depth: int, **settings: Any) -> Float[np.n
 
 
 @partial(jax.jit, static_argnames="dtype")
-def first_layer_error(networks: nets.Net, x: Array, y: Array, dtype: str) -> grads.FormatError:
+def first_layer_error(networks: nets.Net, x: Array, y: Array, dtype: str) -> formats.FormatError:
     """Error of layer 1's weight gradient in a number format, for every seed."""
 
-    def one(net: nets.Net) -> grads.FormatError:
+    def one(net: nets.Net) -> formats.FormatError:
         narrow, exact = (grads.signals(net, x, y, dtype=name) for name in (dtype, "float64"))
-        errors = grads.format_errors(narrow, exact).weight_gradients
+        errors = formats.format_errors(narrow, exact).weight_gradients
         return jax.tree.map(lambda layers: layers[0], errors)
 
     return jax.vmap(one)(networks)
