@@ -134,10 +134,10 @@ def ratio(activation: str, init: str, depth: int, **settings: Any) -> Float[np.n
 
 
 @partial(jax.jit, static_argnames="dtype")
-def first_layer_error(networks: nets.Net, x: Array, y: Array, dtype: str) -> grads.FormatError:
+def first_layer_error(networks: nets.Net, x: Array, y: Array, dtype: str) -> formats.FormatError:
     """Error of layer 1's weight gradient in a number format, for every seed."""
 
-    def one(net: nets.Net) -> grads.FormatError:
+    def one(net: nets.Net) -> formats.FormatError:
         narrow, exact = (grads.signals(net, x, y, dtype=name) for name in (dtype, "float64"))
         errors = formats.format_errors(narrow, exact).weight_gradients
         return jax.tree.map(lambda layers: layers[0], errors)
