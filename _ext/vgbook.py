@@ -28,6 +28,7 @@ COMPUTES = ("jax", "jaxlib", "numpy", "optax", "matplotlib", "ipywidgets", "myst
 REPEATED = re.compile(r"<(script class=\"vg-script\"|style)>.*?</(?:script|style)>", re.DOTALL)
 ARGUMENTS = re.compile(r'<dl>\s*((?:<dd><em class="sig-param">.*?</dd>\s*)+)</dl>', re.DOTALL)
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+NOTEBOOK = re.compile(r'(<a [^>]*href="[\w./-]+)\.md(#[^"]*)?"')
 AT_ONCE = "documentation_options.js"
 UNKNOWN = ", in Binder: put the course on GitHub and build it there; the link then stands here."
 
@@ -142,6 +143,11 @@ def unlisted(body: str) -> str:
     return re.sub(r'<dd>(<em class="sig-param">.*?)</dd>', r"<span>\1</span>", body)
 
 
+def to_pages(body: str) -> str:
+    """Let links to notebooks, as cells show them in JupyterLab, lead to the book's pages."""
+    return NOTEBOOK.sub(r'\1.html\2"', body)
+
+
 def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: object) -> None:
     """Drop what a page holds twice or without use, and name what has no name.
 
@@ -166,7 +172,7 @@ def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: obj
     scripts = filter(wanted, context["script_files"])
     context["script_files"] = list(scripts if pagename == "search" else map(deferred, scripts))
     if "body" in context:
-        context["body"] = unlisted(once(context["body"]))
+        context["body"] = to_pages(unlisted(once(context["body"])))
     if generate := context.get("generate_toctree_html"):
 
         def named(*arguments: object, **options: object) -> str:
