@@ -7,6 +7,14 @@ from questions import three
 from tools import pages
 from vgcourse import selfcheck
 
+ASK = "Type a number first, such as 0.05 or 1e-5."
+TYPED = {
+    "✓ Right. Exactly.": ("2e-5", "0.00002", " 0,0000205 ", "2·10^-5", "2 x 10^−5"),
+    "✗ Not so. More than that.": ("10^-5", "0", "-2e-5"),
+    "✗ Not so. Less than that.": ("2.2e-5", "1.000"),
+    ASK: ("", "two", "1.5.2", "Infinity"),
+}
+
 
 @pytest.fixture
 def opened(open_page, tmp_path):
@@ -22,123 +30,89 @@ def form(page, number):
     return page.locator(".vg-quiz form").nth(number)
 
 
+def answer(page, number, value=None):
+    """Give an answer to a question; returns what the form says to it."""
+    if value is not None and number == 1:
+        form(page, 1).get_by_label("Your answer").fill(value)
+    elif value is not None:
+        form(page, number).get_by_role("radio", name=value).check()
+    form(page, number).get_by_role("button", name="Check").click()
+    return status(page, number)
+
+
 def status(page, number):
     return form(page, number).locator("[role=status]").text_content()
 
 
 def score(page):
-    return page.locator(".vg-score p").text_content()
-
-
-def test_before_an_answer_no_feedback_is_shown(opened):
-    page = opened()
-    assert page.problems == []
-    text = page.locator(".vg-quiz").inner_text()
-    for said in (
-        "alas",
-        "Because",
-        "Exactly",
-        "than that",
-        "grows",
-        "shrinks",
-        "2e-05",
-        "Answer\n",
-    ):
-        assert said not in text
-    assert score(page).startswith("0 of 3 right at the first try, 0 answered.")
+    """How many answers were right at the first try, and how many there are."""
+    words = page.locator(".vg-score p").text_content().split()
+    return int(words[0]), int(words[words.index("answered.") - 1])
 
 
 def test_feedback_on_every_answer(opened):
     page = opened()
-    check = form(page, 0).get_by_role("button", name="Check")
-    check.click()
-    assert status(page, 0) == "Choose an answer first."
-    form(page, 0).get_by_role("radio", name="Yes & no").check()
-    check.click()
-    assert status(page, 0) == "✗ Not so. Wrong, alas."
+    assert page.problems == [] and score(page) == (0, 0)
+    text = page.locator(".vg-quiz").inner_text()
+    hidden = ("alas", "Because", "Exactly", "than that", "grows", "shrinks", "2e-05", "Answer\n")
+    assert [word for word in hidden if word in text] == []
+    assert answer(page, 0) == "Choose an answer first."
+    assert answer(page, 0, "Yes & no") == "✗ Not so. Wrong, alas."
     form(page, 0).get_by_role("radio", name="<Yes>").check()
-    assert status(page, 0) == ""  # what was said of another answer is gone
-    check.click()
-    assert status(page, 0) == "✓ Right. Because b > a."
-    assert score(page).startswith("0 of 3 right at the first try, 1 answered.")
-    form(page, 2).get_by_role("radio", name="Curve B").check()
-    form(page, 2).get_by_role("button").click()
-    assert score(page).startswith("1 of 3 right at the first try, 2 answered.")
+    assert status(page, 0) == ""  # the feedback on another answer is gone
+    assert answer(page, 0) == "✓ Right. Because b > a." and score(page) == (0, 1)
+    page.evaluate("eval(document.querySelector('script').textContent)")  # changes nothing
+    assert answer(page, 2, "Curve B") == "✓ Right. It shrinks." and score(page) == (1, 2)
 
 
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
-        ("2e-5", "✓ Right. Exactly."),
-        ("0.00002", "✓ Right. Exactly."),
-        (" 0,0000205 ", "✓ Right. Exactly."),
-        ("2·10^-5", "✓ Right. Exactly."),
-        ("2 x 10^−5", "✓ Right. Exactly."),
-        ("10^-5", "✗ Not so. More than that."),
-        ("0", "✗ Not so. More than that."),
-        ("-2e-5", "✗ Not so. More than that."),
-        ("2.2e-5", "✗ Not so. Less than that."),
-        ("1.000", "✗ Not so. Less than that."),
-        ("", "Type a number first, such as 0.05 or 1e-5."),
-        ("two", "Type a number first, such as 0.05 or 1e-5."),
-        ("1.5.2", "Type a number first, such as 0.05 or 1e-5."),
-        ("Infinity", "Type a number first, such as 0.05 or 1e-5."),
-    ],
-)
-def test_a_number_as_people_type_it(opened, typed, said):
+def test_numbers_as_people_type_them(opened):
     page = opened()
     field = page.get_by_label("Your answer")
-    field.fill(typed)
-    field.press("Enter")
-    assert status(page, 1) == said
+    for feedback, texts in TYPED.items():
+        for typed in texts:
+            field.fill(typed)
+            field.press("Enter")
+            assert status(page, 1) == feedback, typed
     assert page.url.endswith("quiz.html")
 
 
 def test_by_keyboard_alone(opened):
     page = opened()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Space")
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    assert status(page, 0) == "✓ Right. Because b > a."
-    page.keyboard.press("Tab")
-    page.keyboard.type("2e-5")
-    page.keyboard.press("Enter")
-    assert status(page, 1) == "✓ Right. Exactly."
-    for key in ("Tab", "Tab", "Space", "Enter"):
-        page.keyboard.press(key)
-    assert status(page, 2) == "✗ Not so. It grows."
-    assert score(page).startswith("2 of 3 right at the first try, 3 answered.")
+    for keys, number, feedback in (
+        ("Tab Space ArrowDown Tab Enter", 0, "✓ Right. Because b > a."),
+        ("Tab 2 e - 5 Enter", 1, "✓ Right. Exactly."),
+        ("Tab Tab Space Enter", 2, "✗ Not so. It grows."),
+    ):
+        for key in keys.split():
+            page.keyboard.press(key)
+        assert status(page, number) == feedback
+    assert score(page) == (2, 3)
     for key in ("Tab", "Tab", "Enter"):
         page.keyboard.press(key)
-    assert score(page).startswith("0 of 3 right at the first try, 0 answered.")
+    assert score(page) == (0, 0)
 
 
-def test_answers_are_kept_over_a_reload_until_they_are_forgotten(opened):
+def test_answers_stay_over_a_reload_until_they_are_forgotten(opened):
     page = opened()
     # A private window of Chromium can lose its storage in a reload unless another page holds it.
     holds = page.context.new_page()
     holds.goto(page.url)
     page.evaluate("localStorage.setItem('another', 'stays')")
-    form(page, 0).get_by_role("radio", name="Yes & no").check()
-    form(page, 0).get_by_role("button").click()
-    form(page, 1).get_by_label("Your answer").fill("2e-5")
-    form(page, 1).get_by_role("button").click()
+    answer(page, 0, "Yes & no"), answer(page, 1, "2e-5")
     holds.wait_for_function("localStorage.getItem('vgkit-selfcheck')?.includes('2e-5')")
     page.reload()
     assert form(page, 0).get_by_role("radio", name="Yes & no").is_checked()
-    assert status(page, 0) == "✗ Not so. Wrong, alas."
     assert form(page, 1).get_by_label("Your answer").input_value() == "2e-5"
-    assert status(page, 1) == "✓ Right. Exactly." and status(page, 2) == ""
-    assert score(page).startswith("1 of 3 right at the first try, 2 answered.")
+    feedback = [status(page, number) for number in range(3)]
+    assert feedback == ["✗ Not so. Wrong, alas.", "✓ Right. Exactly.", ""]
+    assert score(page) == (1, 2)
     page.get_by_role("button", name="Forget my answers").click()
     holds.wait_for_function("localStorage.getItem('vgkit-selfcheck') === null")
     page.reload()
     assert page.locator("input:checked").count() == 0
     assert all(status(page, number) == "" for number in range(3))
-    kept = page.evaluate("Object.keys(localStorage)")
-    assert "another" in kept and "vgkit-selfcheck" not in kept
+    stored = page.evaluate("Object.keys(localStorage)")
+    assert "another" in stored and "vgkit-selfcheck" not in stored
 
 
 @pytest.mark.parametrize("script", [
@@ -146,33 +120,18 @@ def test_answers_are_kept_over_a_reload_until_they_are_forgotten(opened):
     "localStorage.setItem('vgkit-selfcheck', 'no JSON')",
     "localStorage.setItem('vgkit-selfcheck', '5')",
 ])  # fmt: skip
-def test_a_browser_that_keeps_nothing_still_gives_feedback(opened, script):
+def test_a_browser_that_stores_nothing_still_gives_feedback(opened, script):
     page = opened()
     page.add_init_script(script)
     page.reload()
-    form(page, 1).get_by_label("Your answer").fill("1")
-    form(page, 1).get_by_role("button").click()
-    assert status(page, 1) == "✗ Not so. Less than that."
-    assert score(page).startswith("0 of 3 right at the first try, 1 answered.")
-    form(page, 1).get_by_label("Your answer").fill("2e-5")
-    form(page, 1).get_by_role("button").click()
-    assert score(page).startswith("0 of 3 right at the first try, 1 answered.")
+    assert answer(page, 1, "1") == "✗ Not so. Less than that." and score(page) == (0, 1)
+    assert answer(page, 1, "2e-5") == "✓ Right. Exactly." and score(page) == (0, 1)
     assert page.problems == []
-
-
-def test_running_the_script_again_changes_nothing(opened):
-    page = opened()
-    page.evaluate("eval(document.querySelector('script').textContent)")
-    form(page, 2).get_by_role("radio", name="Curve B").check()
-    form(page, 2).get_by_role("button").click()
-    assert status(page, 2) == "✓ Right. It shrinks."
-    assert score(page).startswith("1 of 3")
 
 
 def test_without_a_script(opened):
     page = opened(java_script_enabled=False)
-    assert page.get_by_role("button").count() == 0
-    assert page.locator(".vg-score").is_hidden()
+    assert page.get_by_role("button").count() == 0 and page.locator(".vg-score").is_hidden()
     page.get_by_label("Your answer").press("Enter")
     assert page.url.endswith("quiz.html")
     for number in range(3):
@@ -184,13 +143,12 @@ def test_without_a_script(opened):
 
 def test_print_leaves_the_questions(opened):
     page = opened()
-    form(page, 0).get_by_role("radio", name="<Yes>").check()
-    form(page, 0).get_by_role("button").click()
+    answer(page, 0, "<Yes>")
     page.emulate_media(media="print")
-    assert page.locator(".vg-quiz legend").first.is_visible()
-    assert page.locator(".vg-quiz input").first.is_visible()
-    for hidden in ("button", "[role=status]", ".vg-score", "details"):
-        assert not any(found.is_visible() for found in page.locator(f".vg-quiz {hidden}").all())
+    for part in ("legend", "input"):
+        assert page.locator(f".vg-quiz {part}").first.is_visible()
+    for part in ("button", "[role=status]", ".vg-score", "details"):
+        assert not any(found.is_visible() for found in page.locator(f".vg-quiz {part}").all())
 
 
 def accessible(page, part="html"):
@@ -200,20 +158,19 @@ def accessible(page, part="html"):
         assert target.bounding_box()["height"] >= 44
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+DARK = """() => {
+  document.documentElement.dataset.theme = "dark";
+  document.body.style.cssText = "background: #14181e; color: #ced6dd;"
+    + "--pst-color-background: #14181e; --pst-color-text-base: #ced6dd;";
+}"""
+
+
 @pytest.mark.parametrize("width", [380, 1400])
-def test_accessible_and_within_the_screen(opened, width, theme):
+def test_accessible_and_within_the_screen(opened, width):
     page = opened(viewport={"width": width, "height": 900})
-    if theme == "dark":
-        page.evaluate("""() => {
-            document.documentElement.dataset.theme = "dark";
-            document.body.style.cssText = "background: #14181e; color: #ced6dd;"
-                + "--pst-color-background: #14181e; --pst-color-text-base: #ced6dd;";
-        }""")
-    for number, answer in enumerate(["Yes & no", "", "Curve B"]):
-        if answer:
-            form(page, number).get_by_role("radio", name=answer).check()
-        form(page, number).get_by_role("button").click()
+    answer(page, 0, "Yes & no"), answer(page, 1), answer(page, 2, "Curve B")
+    accessible(page)
+    page.evaluate(DARK)
     accessible(page)
 
 
@@ -233,15 +190,15 @@ def test_every_answer_of_the_book_is_judged(book, open_page, page):
     assert len(forms) >= (3 if "/solutions/" in page else 5)
     for asked in forms:
         marks = [item.get_attribute("data-right") is not None for item in asked.locator("li").all()]
-        said = asked.locator("[role=status]")
-        assert sum(marks) == 1 and said.text_content() == ""
+        feedback = asked.locator("[role=status]")
+        assert sum(marks) == 1 and feedback.text_content() == ""
         choices = asked.evaluate(CHOOSE)
-        for answer, right in zip(choices, marks, strict=bool(choices)):
-            assert answer.startswith("✓" if right else "✗")
+        for text, right in zip(choices, marks, strict=bool(choices)):
+            assert text.startswith("✓" if right else "✗")
         if not choices:  # the digits that the answer is shown with are near enough
             shown = asked.locator("li[data-right] strong").text_content().split()[1]
             for typed, mark in ((shown, "✓"), ("1e30", "✗"), ("-1e30", "✗")):
                 asked.get_by_role("textbox").fill(typed)
                 asked.get_by_role("button").click()
-                assert said.text_content().startswith(mark)
+                assert feedback.text_content().startswith(mark)
     accessible(opened, ".vg-quiz")
