@@ -17,10 +17,10 @@ export PYTHONWARNINGS := ignore:Error reading persistent compilation cache:UserW
 # Many containers forbid Python to keep its bytecode: every page's kernel would make that of all packages anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help book pdf test check latest mutations serve lab bench lock clean
+.PHONY: help book pdf test check latest oldest mutations serve lab bench lock clean
 
 help: ## Show what there is to make
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z ]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 # One stamp per environment: it is made anew when what it holds has changed.
 $(VENV)/.book: requirements.txt pyproject.toml
@@ -38,7 +38,7 @@ $(VENV)/.test: tests/requirements.txt $(VENV)/.book
 # Most programs of pages and tests run once or a few times, so XLA had better compile them fast; and two
 # pages keep two cores busy, so it need not split a program to compile its parts at once.
 FAST := --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
-book lab test check mutations: export XLA_FLAGS := $(or $(XLA_FLAGS),$(FAST))
+book lab test check latest oldest mutations: export XLA_FLAGS := $(or $(XLA_FLAGS),$(FAST))
 book: $(VENV)/.book ## Execute and build the book
 	$(BIN)/jupyter-book build . -W --keep-going $(FLAGS)
 
@@ -74,12 +74,14 @@ check: $(VENV)/.test ## What takes longer: build the book; test every page, note
 	$(MAKE) book
 	$(PYTEST) tests/notebooks tests/results tests/book
 
-# The newest releases, in an environment of their own. The book stays with Jupyter Book 1 and is left out.
-latest: ## Run the unit tests with the newest releases of all dependencies
-	$(PYTHON) -m venv --clear _build/latest
-	_build/latest/bin/python -m pip install --quiet --upgrade pip
-	_build/latest/bin/python -m pip install --quiet --upgrade --group unit ".[course]"
-	_build/latest/bin/python -m pytest -n 2 --dist loadfile tests/unit
+# In environments of their own. The book is left out: it stays with Jupyter Book 1 and the pinned versions.
+latest oldest: ## Run the unit tests with the newest releases, or with the oldest that pyproject.toml allows
+	$(PYTHON) -m venv --clear _build/$@
+	sed -nE 's/.*"([a-z]+)>=([0-9.]+)".*/\1==\2/p' pyproject.toml > _build/oldest.txt
+	_build/$@/bin/python -m pip install --quiet --upgrade pip
+	_build/$@/bin/python -m pip install --quiet --group unit --editable ".[course]" \
+	  $(if $(filter oldest,$@),--constraint _build/oldest.txt)
+	_build/$@/bin/python -m pytest -n 2 --dist loadfile tests/unit
 
 # mutmut names the changes of a function by numbers; the fifth of each makes a fixed sample of formulas.
 mutations: $(VENV)/.test ## Change one formula of every function; list the changes that no test notices (about an hour)
