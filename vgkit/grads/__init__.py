@@ -15,11 +15,9 @@ from vgkit.grads.norms import NORMS, decades_per_layer, l2, mean_cosine, rms
 from vgkit.grads.signals import PerLayer, Signals, per_layer
 from vgkit.grads.through_time import (
     StateNorms,
-    StatesLoss,
     state_gradients,
     state_jacobians,
     state_norms,
-    state_profile,
 )
 
 __all__ = [
@@ -30,7 +28,6 @@ __all__ = [
     "PerLayer",
     "Signals",
     "StateNorms",
-    "StatesLoss",
     "cross_entropy",
     "decades_per_layer",
     "jacobians",
@@ -46,5 +43,4 @@ __all__ = [
     "state_gradients",
     "state_jacobians",
     "state_norms",
-    "state_profile",
 ]

@@ -8,11 +8,9 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
-from vgkit import _check, activations, recurrent
-from vgkit.grads.norms import NORMS, rms
-
-StatesLoss = Callable[[Float[Array, "states hidden"]], Float[Array, ""]]
-"""A function (states) -> scalar, the loss of one sequence given its hidden states."""
+from vgkit import _check, recurrent
+from vgkit.grads.kernel import backward
+from vgkit.grads.norms import l2, rms
 
 
 class StateNorms(NamedTuple):
@@ -21,19 +19,18 @@ class StateNorms(NamedTuple):
     Attributes:
         h: Of the hidden state's part.
         c: Of the cell state's part; None for cells without one.
-        whole: Of the whole state's gradient, all that reaches the steps before.
+        state: Of the state's gradient, both parts together: all that reaches the steps before.
     """
 
     h: Float[Array, " states"]
     c: Float[Array, " states"] | None
-    whole: Float[Array, " states"]
+    state: Float[Array, " states"]
 
 
 def state_gradients(
     cell: recurrent.Cell,
     x: Float[Array, "time inputs"],
-    loss: StatesLoss,
-    activation: str | activations.Function = "tanh",
+    loss: Callable[[Float[Array, "states hidden"]], Float[Array, ""]],
     *,
     start: recurrent.State | None = None,
 ) -> recurrent.State:
@@ -45,8 +42,8 @@ def state_gradients(
     What step t hands on is its state: h_t or, in an LSTM, the pair (h_t, c_t). The gradient is
     total: it counts every way from this state through the later steps to the loss. Within a pair,
     one is held while the other is moved. So dL/dh_t is what goes through the gates of step t+1 (and
-    through a loss that reads h_t), dL/dc_t what goes along c_t -> c_(t+1). Neither alone tells
-    whether the loss hears of step t; the norm of the pair does, see `state_norms`.
+    through a loss that reads h_t), dL/dc_t what goes along c_t -> c_(t+1). Neither alone says
+    whether the loss depends on step t; the norm of the pair does, see `StateNorms`.
 
     At the last step dL/dc_T is 0, since no step follows. Frameworks that keep the gradient of c_t
     as a node of the graph add the way through h_t to it, dL/dh_t * dh_t/dc_t.
@@ -56,7 +53,6 @@ def state_gradients(
         x: One sequence of T inputs.
         loss: Function of all hidden states, shape (T + 1, hidden), to a scalar. For a loss at the
             last step: `lambda h: ... h[-1] ...`.
-        activation: As for `recurrent.step`.
         start: State before the first input, zeros if left out.
 
     Returns:
@@ -66,45 +62,27 @@ def state_gradients(
         ValueError: As for `recurrent.run`.
     """
 
-    def of_probes(probes: recurrent.State) -> Array:
-        return loss(recurrent.run(cell, x, activation, start=start, probes=probes).h)
+    def run(_: tuple, probes: recurrent.State) -> tuple[Array, None]:
+        return loss(recurrent.run(cell, x, start=start, probes=probes).h), None
 
-    return jax.grad(of_probes)(recurrent.probes(cell, len(x)))
-
-
-def state_norms(gradients: recurrent.State, kind: str = "l2") -> StateNorms:
-    r"""Size of a state's gradient at every step.
-
-    .. math:: \|\partial L / \partial (h_t, c_t)\|^2
-              = \|\partial L / \partial h_t\|^2 + \|\partial L / \partial c_t\|^2
-
-    Args:
-        gradients: What `state_gradients` returns for one sequence.
-        kind: A key of `NORMS`. The sum above is that of "l2"; "rms" takes the mean over all
-            elements of the pair.
-
-    Raises:
-        ValueError: If the kind is unknown.
-    """
-    norm = jax.vmap(_check.choice("kind", kind, NORMS))
-    h, c = gradients
-    if c is None:
-        return StateNorms(norm(h), None, norm(h))
-    return StateNorms(norm(h), norm(c), norm(jnp.concatenate([h, c], axis=1)))
+    states = jax.eval_shape(lambda: recurrent.run(cell, x, start=start))
+    probes = jax.tree.map(lambda rows: jnp.zeros(rows.shape, rows.dtype), states)
+    return backward(run, (), probes, examples=1).by_probes
 
 
-def state_profile(
+def state_norms(
     cell: recurrent.Cell,
     x: Float[Array, "batch time inputs"],
     direction: Float[Array, "batch hidden"],
-    activation: str | activations.Function = "tanh",
     *,
     start: recurrent.State | None = None,
     length: int | Int[Array, ""] | None = None,
 ) -> StateNorms:
-    r"""Size of the gradient at every step of sequences whose last state is read along a direction.
+    r"""Size of the gradient at every step, of sequences whose last state is read along a direction.
 
-    .. math:: L = u^{\mathsf T} h_T
+    .. math:: L = u^{\mathsf T} h_T, \quad
+              \|\partial L / \partial (h_t, c_t)\|^2
+              = \|\partial L / \partial h_t\|^2 + \|\partial L / \partial c_t\|^2
 
     Where u has length 1, dL/dh_T has too, and each size is the share that is left. `length` may be
     traced, so that one compilation serves all.
@@ -113,7 +91,6 @@ def state_profile(
         cell: Parameters.
         x: Batch of sequences.
         direction: u of every sequence.
-        activation: As for `recurrent.step`.
         start: State before the first input, of all sequences; zeros if left out.
         length: T, at most the number of inputs, which it is if left out.
 
@@ -131,18 +108,20 @@ def state_profile(
         raise ValueError(f"length must be at most {inputs}, the inputs there are; got {length}")
 
     def one(x: Array, u: Array) -> StateNorms:
-        gradients = state_gradients(cell, x, lambda h: u @ h[length], activation, start=start)
-        return state_norms(gradients)
+        h, c = state_gradients(cell, x, lambda h: u @ h[length], start=start)
+        norm = jax.vmap(l2)
+        if c is None:
+            return StateNorms(norm(h), None, norm(h))
+        return StateNorms(norm(h), norm(c), norm(jnp.concatenate([h, c], axis=1)))
 
-    found = jax.tree.map(jax.vmap(rms, 1), jax.vmap(one)(x, direction))
-    missing = jnp.where(jnp.arange(inputs + 1) <= length, 0.0, jnp.nan)
-    return jax.tree.map(lambda norms: norms + missing, found)
+    norms = jax.tree.map(jax.vmap(rms, 1), jax.vmap(one)(x, direction))
+    beyond = jnp.where(jnp.arange(inputs + 1) <= length, 0.0, jnp.nan)
+    return jax.tree.map(lambda rows: rows + beyond, norms)
 
 
 def state_jacobians(
     cell: recurrent.Cell,
     x: Float[Array, "time inputs"],
-    activation: str | activations.Function = "tanh",
     *,
     start: recurrent.State | None = None,
 ) -> Float[Array, "time state state"]:
@@ -158,7 +137,6 @@ def state_jacobians(
     Args:
         cell: Parameters.
         x: One sequence of T inputs.
-        activation: As for `recurrent.step`.
         start: State before the first input, zeros if left out.
 
     Returns:
@@ -168,11 +146,11 @@ def state_jacobians(
     Raises:
         ValueError: As for `recurrent.run`.
     """
-    states = recurrent.run(cell, x, activation, start=start)
-    _, unravel = ravel_pytree(recurrent.zero_state(cell))
+    states = recurrent.run(cell, x, start=start)
     flat = jax.vmap(lambda state: ravel_pytree(state)[0])(states)
+    _, unravel = ravel_pytree(jax.tree.map(lambda rows: rows[0], states))
 
     def flat_step(before: Array, x: Array) -> Array:
-        return ravel_pytree(recurrent.step(cell, unravel(before), x, activation))[0]
+        return ravel_pytree(recurrent.step(cell, unravel(before), x))[0]
 
     return jax.vmap(jax.jacfwd(flat_step))(flat[:-1], x)

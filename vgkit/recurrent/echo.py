@@ -3,10 +3,9 @@
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
-from numpy.typing import ArrayLike
 
-from vgkit import _check, activations
-from vgkit.recurrent.cells import RNN, State, run
+from vgkit import _check
+from vgkit.recurrent.cells import RNN, Cell, State, run
 from vgkit.recurrent.makers import rnn
 from vgkit.recurrent.readout import ridge
 
@@ -22,40 +21,16 @@ def spectral_radius(w: Float[Array, "hidden hidden"]) -> Float[Array, ""]:
     return jnp.max(jnp.abs(jnp.linalg.eigvals(w)))
 
 
-def with_spectral_radius(w: ArrayLike, radius: float | Array) -> Float[Array, "hidden hidden"]:
-    """Scale a matrix to a spectral radius.
-
-    Args:
-        w: A square matrix of shape (hidden, hidden).
-        radius: The spectral radius to give it.
-
-    Raises:
-        ValueError: If `w` is not a square matrix of finite numbers, `radius` is not positive and
-            finite, or the spectral radius of `w` is 0, which no factor changes.
-    """
-    w = jnp.asarray(w, float)
-    _check.shape("w", w, (None, len(w) if w.ndim else None))
-    _check.finite("w", [w])
-    if not _check.traced(radius):
-        _check.positive("radius", radius)
-    now = spectral_radius(w)
-    # Rounding gives a nilpotent matrix eigenvalues of about eps^(1/n) times its norm. Of those
-    # cases only the plain one, 0, can be told.
-    if not _check.traced(now) and not now > 0:
-        raise ValueError(f"w must have an eigenvalue other than 0; its spectral radius is {now}")
-    return w * (radius / now)
-
-
 def reservoir(
     key: Array, inputs: int, hidden: int, radius: float | Array = 0.9, *, input_gain: float = 1.0
 ) -> RNN:
-    """Draw the recurrent net of an echo state network: normal weights, scaled, no biases.
+    """Draw the recurrent net of an echo state network: normal weights, scaled, no biases, tanh.
 
     Args:
         key: Source of all randomness.
         inputs: Size of the input at one step.
         hidden: Number of units.
-        radius: Spectral radius of the recurrent matrix.
+        radius: Spectral radius of the recurrent matrix, a number that may be traced.
         input_gain: Factor on the input weights, which have the variance 1 / inputs before.
 
     Raises:
@@ -65,23 +40,21 @@ def reservoir(
         {cite}`jaeger2001`.
     """
     _check.positive("input_gain", input_gain)
-    cell = rnn(key, inputs, hidden, "lecun_normal")
-    return cell._replace(
-        w_in=input_gain * cell.w_in, w_rec=with_spectral_radius(cell.w_rec, radius)
-    )
+    if not _check.traced(radius):
+        _check.positive("radius", radius)
+    cell = rnn(key, inputs, hidden, init="lecun_normal")
+    scale = radius / spectral_radius(cell.w_rec)
+    return cell.replace(w_in=input_gain * cell.w_in, w_rec=cell.w_rec * scale)
 
 
 def echo_distances(
-    cell: RNN,
-    x: Float[Array, "time inputs"],
-    starts: Float[Array, "starts hidden"],
-    activation: str | activations.Function = "tanh",
+    cell: Cell, x: Float[Array, "time inputs"], starts: Float[Array, "starts hidden"]
 ) -> Float[Array, " states"]:
     r"""How far apart the states are that one input leads to from different starts.
 
     .. math:: d_t = \max_k \|h_t^{(k)} - h_t^{(1)}\|
 
-    With the **echo state property** the distance dies away whatever the starts: the state is then
+    With the **echo state property** the distance goes to 0 whatever the starts: the state is then
     an echo of the inputs alone. A largest singular value below 1 is enough for it with tanh. A
     spectral radius below 1 is not.
 
@@ -89,7 +62,6 @@ def echo_distances(
         cell: The reservoir.
         x: One sequence.
         starts: Two states or more to start from.
-        activation: As for `run`.
 
     Returns:
         T + 1 distances, that of the starts first.
@@ -102,20 +74,19 @@ def echo_distances(
     """
     if len(starts) < 2:
         raise ValueError(f"starts must hold at least 2 states; got {len(starts)}")
-    states = jax.vmap(lambda start: run(cell, x, activation, start=State(start)).h)(starts)
+    states = jax.vmap(lambda start: run(cell, x, start=State(start)).h)(starts)
     return jnp.max(jnp.linalg.norm(states - states[:1], axis=2), axis=0)
 
 
 def memory_curve(
-    cell: RNN,
+    cell: Cell,
     u: Float[Array, " time"],
     delays: int,
     *,
     washout: int = 100,
     strength: float = 1e-8,
-    activation: str | activations.Function = "tanh",
 ) -> Float[Array, " delays"]:
-    r"""How well a linear readout of the state tells the input of 1, 2, ... steps ago.
+    r"""How well a linear readout of the state recovers the input of 1, 2, ... steps ago.
 
     .. math:: r_k^2 = \operatorname{corr}(u_{t-k},\ w_k^{\mathsf T} h_t + b_k)^2, \quad
               \text{memory capacity} = \sum_k r_k^2
@@ -129,7 +100,6 @@ def memory_curve(
         delays: Largest k.
         washout: States at the beginning that are left out, at least `delays`.
         strength: See `ridge`.
-        activation: As for `run`.
 
     Raises:
         ValueError: If the cell has several inputs, `delays` is below 1, `washout` is below `delays`
@@ -143,15 +113,14 @@ def memory_curve(
     washout = _check.whole("washout", washout, delays)
     if len(u) - washout < 4:
         raise ValueError(f"washout must leave at least 4 of the {len(u)} states; got {washout}")
-    states = run(cell, u[:, None], activation).h[1:][washout:]
+    states = run(cell, u[:, None]).h[1:][washout:]
     past = jnp.stack([u[washout - k : len(u) - k] for k in range(1, delays + 1)], axis=1)
     half = len(states) // 2
-    readout = ridge(states[:half], past[:half], strength)
-    found = states[half:] @ readout.w.T + readout.b[None]
+    recovered = jax.vmap(ridge(states[:half], past[:half], strength))(states[half:])
 
     def squared_correlation(a: Array, b: Array) -> Array:
         a, b = a - jnp.mean(a), b - jnp.mean(b)
-        both = jnp.sum(a * a) * jnp.sum(b * b)
-        return jnp.where(both > 0, jnp.square(jnp.sum(a * b)) / jnp.where(both > 0, both, 1), 0)
+        squares = jnp.sum(a * a) * jnp.sum(b * b)
+        return jnp.where(squares > 0, jnp.sum(a * b) ** 2 / jnp.where(squares > 0, squares, 1), 0)
 
-    return jax.vmap(squared_correlation, 1)(found, past[half:])
+    return jax.vmap(squared_correlation, 1)(recovered, past[half:])

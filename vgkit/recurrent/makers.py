@@ -1,187 +1,169 @@
-"""Recurrent cells drawn from a key or made of given arrays."""
+"""Recurrent cells drawn from a key."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
-from numpy.typing import ArrayLike
 
-from vgkit import _check
-from vgkit.recurrent.cells import GATES, GRU, LSTM, RNN, Cell, check_cell
+from vgkit import _check, activations
+from vgkit.recurrent.cells import GRU, LSTM, RNN, Cell, check_reset
+
+Initialiser = Callable[..., Array]
+"""A function (key, shape, dtype) -> recurrent matrix."""
 
 _FANS = {"in_axis": -1, "out_axis": -2}
-RECURRENT_INITIALISERS: dict[str, Callable[..., Array]] = {
+_LECUN = jax.nn.initializers.lecun_normal(**_FANS)
+_INITIALISERS: dict[str, Initialiser | None] = {
     "identity": lambda key, shape, dtype: jnp.eye(*shape, dtype=dtype),
     "orthogonal": jax.nn.initializers.orthogonal(),
-    "lecun_normal": jax.nn.initializers.lecun_normal(**_FANS),
+    "lecun_normal": _LECUN,
     "glorot_normal": jax.nn.initializers.glorot_normal(**_FANS),
     "he_normal": jax.nn.initializers.he_normal(**_FANS),
+    "pytorch": None,  # draws biases too, see `_draw_as_pytorch`
 }
-"""Initialisers of a recurrent matrix, each of them applied to every gate by itself.
-
-All singular values of "identity" and "orthogonal" are 1. The others are those of
-`jax.nn.initializers`; lecun_normal and glorot_normal are the same for a square matrix.
-"""
 
 
-KINDS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+class _Drawn(NamedTuple):
+    """Parameters of all gates; the biases in two parts, as PyTorch has them."""
+
+    w_in: Array
+    w_rec: Array
+    b: Array
+    b_state: Array
 
 
 def _draw(
-    key: Array, gates: tuple[int, ...], inputs: int, hidden: int, init: str, gain: float
-) -> tuple[Array, Array, Array]:
-    """Input matrices, recurrent matrices and zero biases of every gate."""
-    draw = _check.choice("init", init, RECURRENT_INITIALISERS)
+    key: Array, kind: type[Cell], inputs: int, hidden: int, init: str | Initialiser, gain: float
+) -> _Drawn:
+    draw = init if callable(init) else _check.choice("init", init, _INITIALISERS)
     inputs, hidden = _check.whole("inputs", inputs, 1), _check.whole("hidden", hidden, 1)
     if not 0 <= gain < float("inf"):
         raise ValueError(f"gain must be a number of at least 0; got {gain!r}")
-    draw_in = RECURRENT_INITIALISERS["lecun_normal"]
+    if draw is None:
+        drawn = _draw_as_pytorch(key, kind.gates, inputs, hidden)
+        return drawn._replace(w_rec=gain * drawn.w_rec)
 
     def gate(key: Array) -> tuple[Array, Array]:
         key_in, key_rec = jax.random.split(key)
         w_rec = draw(key_rec, (hidden, hidden), float)
-        return draw_in(key_in, (hidden, inputs), float), gain * w_rec
+        return _LECUN(key_in, (hidden, inputs), float), gain * w_rec
 
     # One gate at a time: initialisers would count a leading axis as a part of the fan-in.
+    gates = kind.gates
     w_in, w_rec = jax.vmap(gate)(jax.random.split(key, gates)) if gates else gate(key)
-    return w_in, w_rec, jnp.zeros((*gates, hidden))
+    zeros = jnp.zeros((*gates, hidden))
+    return _Drawn(w_in, w_rec, zeros, zeros)
+
+
+def _draw_as_pytorch(key: Array, gates: tuple[int, ...], inputs: int, hidden: int) -> _Drawn:
+    shapes = [(hidden, inputs), (hidden, hidden), (hidden,), (hidden,)]
+    return _Drawn(
+        *(
+            jax.random.uniform(key, (*gates, *shape), minval=-(hidden**-0.5), maxval=hidden**-0.5)
+            for key, shape in zip(jax.random.split(key, 4), shapes, strict=True)
+        )
+    )
 
 
 def rnn(
-    key: Array, inputs: int, hidden: int, init: str = "orthogonal", *, gain: float = 1.0
+    key: Array,
+    inputs: int,
+    hidden: int,
+    activation: str | activations.Function = "tanh",
+    init: str | Initialiser = "orthogonal",
+    gain: float = 1.0,
 ) -> RNN:
-    """Draw a vanilla cell; its biases are zero.
+    r"""Draw a vanilla cell; its biases are zero, unless `init` is "pytorch".
 
     Args:
         key: Source of all randomness.
         inputs: Size of the input at one step. Its weights have LeCun's variance, 1 / inputs, so
             that inputs of variance 1 add a variance of 1 to each pre-activation.
         hidden: Number of hidden units.
-        init: A key of `RECURRENT_INITIALISERS`.
-        gain: Factor on the recurrent matrix.
+        activation: phi of the cell's equations, a name or a function; tanh in all frameworks. The
+            gates of gated cells are always sigmoids.
+        init: How each recurrent matrix is drawn, every gate by itself: "orthogonal" or "identity",
+            with singular values of 1; "lecun_normal", "glorot_normal" or "he_normal" of
+            `jax.nn.initializers`; or a function (key, shape, dtype) -> matrix. "pytorch" draws all
+            weights and biases as PyTorch does, from
+            :math:`U[-1 / \sqrt{\text{hidden}},\ 1 / \sqrt{\text{hidden}}]`. It has one bias for the
+            input's and one for the state's part of each gate; where only their sum matters, `b` is
+            the sum of two draws.
+        gain: Factor on the recurrent matrices.
 
     Raises:
-        ValueError: If a size is below 1, `init` is unknown, or `gain` is negative or not finite.
+        ValueError: If a size is below 1, `activation` or `init` is unknown, or `gain` is negative
+            or not finite.
     """
-    return RNN(*_draw(key, GATES[RNN], inputs, hidden, init, gain))
+    activations.function(activation)
+    w_in, w_rec, b, b_state = _draw(key, RNN, inputs, hidden, init, gain)
+    return RNN(w_in, w_rec, b + b_state, activation=activation)
 
 
 def lstm(
     key: Array,
     inputs: int,
     hidden: int,
-    init: str = "orthogonal",
-    *,
+    activation: str | activations.Function = "tanh",
+    init: str | Initialiser = "orthogonal",
     gain: float = 1.0,
+    *,
     forget_bias: float = 0.0,
 ) -> LSTM:
-    """Draw an LSTM as `rnn` draws a vanilla cell, every gate by itself.
+    """Draw an LSTM as `rnn` draws a vanilla cell.
 
     Args:
         key: Source of all randomness.
         inputs: Size of the input at one step.
         hidden: Number of hidden units.
-        init: A key of `RECURRENT_INITIALISERS`.
-        gain: Factor on the recurrent matrices.
-        forget_bias: Bias of the forget gate; all others are zero. A closed gate forgets.
+        activation: As for `rnn`.
+        init: As for `rnn`.
+        gain: As for `rnn`.
+        forget_bias: Added to the bias of the forget gate. A closed gate forgets.
 
     Raises:
         ValueError: As for `rnn`, or if `forget_bias` is not finite.
     """
-    w_in, w_rec, b = _draw(key, GATES[LSTM], inputs, hidden, init, gain)
+    activations.function(activation)
     _check.finite("forget_bias", [forget_bias])
-    return LSTM(w_in, w_rec, b.at[1].set(forget_bias))
+    w_in, w_rec, b, b_state = _draw(key, LSTM, inputs, hidden, init, gain)
+    return LSTM(w_in, w_rec, (b + b_state).at[1].add(forget_bias), activation=activation)
 
 
 def gru(
     key: Array,
     inputs: int,
     hidden: int,
-    init: str = "orthogonal",
-    *,
+    activation: str | activations.Function = "tanh",
+    init: str | Initialiser = "orthogonal",
     gain: float = 1.0,
+    *,
     update_bias: float = 0.0,
+    reset: str = "after",
 ) -> GRU:
-    """Draw a GRU as `rnn` draws a vanilla cell, every gate by itself.
+    """Draw a GRU as `rnn` draws a vanilla cell.
 
     Args:
         key: Source of all randomness.
         inputs: Size of the input at one step.
         hidden: Number of hidden units.
-        init: A key of `RECURRENT_INITIALISERS`.
-        gain: Factor on the recurrent matrices.
-        update_bias: Bias of the update gate; all others are zero. A gate of 1 keeps the old state.
+        activation: As for `rnn`.
+        init: As for `rnn`.
+        gain: As for `rnn`.
+        update_bias: Added to the bias of the update gate. A gate of 1 keeps the old state.
+        reset: "after" or "before", see `GRU`. With "pytorch" a reset gate "before", which PyTorch
+            has not, gives all three biases as sums of two draws.
 
     Raises:
-        ValueError: As for `rnn`, or if `update_bias` is not finite.
+        ValueError: As for `rnn`, or if `update_bias` is not finite or `reset` unknown.
     """
-    w_in, w_rec, b = _draw(key, GATES[GRU], inputs, hidden, init, gain)
+    activations.function(activation)
+    check_reset(reset)
     _check.finite("update_bias", [update_bias])
-    return GRU(w_in, w_rec, b.at[1].set(update_bias), jnp.zeros(hidden))
-
-
-def uniform(key: Array, kind: str, inputs: int, hidden: int) -> Cell:
-    r"""Draw a cell as PyTorch does by default, all weights and biases from one distribution.
-
-    .. math:: U[-1 / \sqrt{\text{hidden}},\ 1 / \sqrt{\text{hidden}}]
-
-    PyTorch has one bias for the input's and one for the state's part of each gate; where only
-    their sum matters, `b` is the sum of two draws.
-
-    Args:
-        key: Source of all randomness.
-        kind: "rnn", "lstm" or "gru".
-        inputs: Size of the input at one step.
-        hidden: Number of hidden units.
-
-    Raises:
-        ValueError: If the kind is unknown or a size is below 1.
-    """
-    make = _check.choice("kind", kind, KINDS)
-    inputs, hidden = _check.whole("inputs", inputs, 1), _check.whole("hidden", hidden, 1)
-    shapes = [(*GATES[make], *shape) for shape in [(hidden, inputs), (hidden, hidden), (hidden,)]]
-    w_in, w_rec, b, b_state = (
-        jax.random.uniform(key, shape, minval=-(hidden**-0.5), maxval=hidden**-0.5)
-        for key, shape in zip(jax.random.split(key, 4), [*shapes, shapes[-1]], strict=True)
-    )
-    if make is GRU:
-        return GRU(w_in, w_rec, b.at[:2].add(b_state[:2]), b_state[2])
-    return make(w_in, w_rec, b + b_state)
-
-
-def from_arrays(
-    kind: str,
-    w_in: ArrayLike,
-    w_rec: ArrayLike,
-    b: ArrayLike | None = None,
-    b_rec: ArrayLike | None = None,
-) -> Cell:
-    """Make a cell of given arrays.
-
-    Args:
-        kind: "rnn", "lstm" or "gru".
-        w_in: Input weights: (hidden, inputs), with a leading axis of 4 gates for an LSTM and of 3
-            for a GRU.
-        w_rec: Recurrent weights: (hidden, hidden), with the same leading axis.
-        b: Biases: (hidden,), with the same leading axis; zeros if left out.
-        b_rec: For a GRU only, the bias of the new gate that the reset gate acts on: (hidden,);
-            zeros if left out.
-
-    Raises:
-        ValueError: If the kind is unknown, a shape does not fit, the recurrent matrices are not
-            square, a number is not finite, or `b_rec` is given for another cell.
-    """
-    make = _check.choice("kind", kind, KINDS)
-    if b_rec is not None and make is not GRU:
-        raise ValueError(f"b_rec must be left out for {kind!r}; only a GRU has one")
-    w_in, w_rec = jnp.asarray(w_in, float), jnp.asarray(w_rec, float)
-    zeros = jnp.zeros(w_rec.shape[:-1])
-    arrays = [w_in, w_rec, zeros if b is None else jnp.asarray(b, float)]
-    if make is GRU:
-        arrays.append(jnp.zeros(w_rec.shape[-1:]) if b_rec is None else jnp.asarray(b_rec, float))
-    cell = make(*arrays)
-    check_cell(cell)
-    for name, array in zip(cell._fields, cell, strict=True):
-        _check.finite(name, [array])
-    return cell
+    w_in, w_rec, b, b_state = _draw(key, GRU, inputs, hidden, init, gain)
+    both, b_rec = (b + b_state).at[1].add(update_bias), None
+    if reset == "after":
+        both, b_rec = both.at[2].set(b[2]), b_state[2]
+    return GRU(w_in, w_rec, both, b_rec, activation=activation, reset=reset)

@@ -1,39 +1,52 @@
 """Linear readouts of a recurrent net's states, trained by gradients or solved for."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vgkit import _check, activations
+from vgkit import _check
 from vgkit.recurrent.cells import Cell, run
 
 
-class Readout(NamedTuple):
-    r"""A linear layer on the hidden state.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Readout:
+    r"""A linear layer on the hidden state; `readout(h)` is its output.
 
     .. math:: y_t = W h_t + b
 
     Attributes:
-        w: Weights on the hidden state.
-        b: Biases.
+        w: Weights on the hidden state, shape (outputs, hidden).
+        b: Biases, shape (outputs,).
     """
 
-    w: Float[Array, "*stack outputs hidden"]
-    b: Float[Array, "*stack outputs"]
+    w: Any
+    b: Any
+
+    def __call__(self, h: Float[Array, " hidden"]) -> Float[Array, " outputs"]:
+        """Output at one state."""
+        return self.w @ h + self.b
 
 
-class Network(NamedTuple):
-    """A cell and the readout of its states.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A cell and the readout of its states; `network(x)` gives the outputs of one sequence.
 
     Attributes:
-        cell: Parameters of the cell.
+        cell: A cell.
         readout: What turns each state into an output.
     """
 
-    cell: Cell
-    readout: Readout
+    cell: Any
+    readout: Any
+
+    def __call__(self, x: Float[Array, "time inputs"]) -> Float[Array, "time outputs"]:
+        """Outputs after each input; the last row is the answer to the whole sequence."""
+        return jax.vmap(self.readout)(run(self.cell, x).h[1:])
 
 
 def network(key: Array, cell: Cell, outputs: int) -> Network:
@@ -51,25 +64,6 @@ def network(key: Array, cell: Cell, outputs: int) -> Network:
     hidden = cell.w_rec.shape[-1]
     w = jax.random.normal(key, (outputs, hidden)) / jnp.sqrt(hidden)
     return Network(cell, Readout(w, jnp.zeros(outputs)))
-
-
-def outputs(
-    network: Network,
-    x: Float[Array, "time inputs"],
-    activation: str | activations.Function = "tanh",
-) -> Float[Array, "time outputs"]:
-    """Outputs after each input of one sequence; the last row is the answer to the whole of it.
-
-    Args:
-        network: Cell and readout.
-        x: One sequence.
-        activation: As for `step`.
-
-    Raises:
-        ValueError: As for `run`.
-    """
-    states = run(network.cell, x, activation).h[1:]
-    return states @ network.readout.w.T + network.readout.b[None]
 
 
 def ridge(
@@ -101,8 +95,8 @@ def ridge(
     if not 0 <= strength < float("inf"):
         raise ValueError(f"strength must be a number of at least 0; got {strength!r}")
     hidden = states.shape[1]
-    middle, level = jnp.mean(states, 0), jnp.mean(targets, 0)
-    centred = states - middle[None]
+    mean_state, mean_target = jnp.mean(states, 0), jnp.mean(targets, 0)
+    centred = states - mean_state[None]
     gram = centred.T @ centred + strength * jnp.eye(hidden, dtype=states.dtype)
     if not _check.traced(gram):
         sizes = jnp.linalg.eigvalsh(gram)
@@ -111,5 +105,5 @@ def ridge(
                 f"strength must be larger for these states: the equations are singular, with "
                 f"eigenvalues from {sizes[0]:.1e} to {sizes[-1]:.1e}; got {strength!r}"
             )
-    w = jnp.linalg.solve(gram, centred.T @ (targets - level[None])).T
-    return Readout(w, level - w @ middle)
+    w = jnp.linalg.solve(gram, centred.T @ (targets - mean_target[None])).T
+    return Readout(w, mean_target - w @ mean_state)

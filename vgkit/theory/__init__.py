@@ -7,11 +7,10 @@ at the length that deep layers settle at: chi_1. {cite}`poole2016`, {cite}`schoe
 """
 
 from vgkit.theory.fixed_points import DepthScales, Edge, depth_scales, edge_of_chaos, fixed_point
-from vgkit.theory.layer import chi_1, gaussian_mean, length_map
-from vgkit.theory.predictions import VARIANCES, Prediction, gains, predict
+from vgkit.theory.layer import chi_1, length_map
+from vgkit.theory.predictions import Prediction, gains, predict
 
 __all__ = [
-    "VARIANCES",
     "DepthScales",
     "Edge",
     "Prediction",
@@ -20,7 +19,6 @@ __all__ = [
     "edge_of_chaos",
     "fixed_point",
     "gains",
-    "gaussian_mean",
     "length_map",
     "predict",
 ]

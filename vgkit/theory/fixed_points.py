@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from vgkit import _check, activations
-from vgkit.theory.layer import Activation, Number, chi_1, length_map, require_gains, resolve
+from vgkit import _check
+from vgkit.activations import Function, function
+from vgkit.theory.layer import LEAST, Number, chi_1, length_map, require_gains
 
 _LENGTHS = np.geomspace(1e-12, 1e12, 241)
-_LEAST = 1e-30  # in place of a fixed point at 0, where only a limit exists
 
 
 class DepthScales(NamedTuple):
@@ -42,18 +42,18 @@ class Edge(NamedTuple):
 
 
 def fixed_point(
-    activation: Activation, sigma_w: Number, sigma_b: Number = 0.0, start: float = 1.0
+    activation: str | Function, sigma_w: Number, sigma_b: Number = 0.0, start: float = 1.0
 ) -> Float[Array, ""]:
     r"""The length that deep layers settle at.
 
     .. math:: q^* = V(q^*)
 
-    It is found by bisection between `start` and the first crossing in the direction in which V
+    It comes from a bisection between `start` and the first crossing in the direction in which V
     moves the length. A slow approach costs nothing: tanh at sigma_w = 1 would need infinitely many
     layers.
 
     Args:
-        activation: A name, or a function.
+        activation: A name or a function.
         sigma_w: Square root of fan_in * variance of a weight.
         sigma_b: Standard deviation of a bias.
         start: Length of the first layer. ReLU at sigma_w = sqrt(2), sigma_b = 0 keeps any length.
@@ -64,7 +64,7 @@ def fixed_point(
     """
     require_gains(sigma_w, sigma_b)
     _check.positive("start", start)
-    q = _fixed_point(resolve(activation), sigma_w, sigma_b, start)
+    q = _fixed_point(function(activation), sigma_w, sigma_b, start)
     if not _check.traced(q) and not jnp.isfinite(q):
         raise ValueError(
             f"activation {activation!r} has no fixed point at sigma_w = {sigma_w}, "
@@ -74,15 +74,13 @@ def fixed_point(
 
 
 @partial(jax.jit, static_argnums=0)
-def _fixed_point(
-    phi: activations.Function, sigma_w: Number, sigma_b: Number, start: Number
-) -> Array:
+def _fixed_point(phi: Function, sigma_w: Number, sigma_b: Number, start: Number) -> Array:
     def growth(q: Array) -> Array:
         return length_map(q, phi, sigma_w, sigma_b) - q
 
     start = jnp.asarray(start, float)
-    here = growth(start)
-    up = here > 0
+    at_start = growth(start)
+    up = at_start > 0
     lengths = jnp.asarray(_LENGTHS, float)
     ahead = jnp.where(up, lengths > start, lengths < start)
     crossed = ahead & ((jax.vmap(growth)(lengths) > 0) != up)
@@ -92,24 +90,18 @@ def _fixed_point(
     low, high = jnp.minimum(lengths[first], start), jnp.maximum(lengths[first], start)
     low = jnp.where(up, jnp.maximum(low, lengths[first] / ratio), low)
     high = jnp.where(up, high, jnp.minimum(high, lengths[first] * ratio))
-    found = _bisect(lambda q: growth(q) > 0, low, high)
-    found = jnp.where(crossed.any(), found, jnp.where(up, jnp.inf, 0.0))
-    still = jnp.abs(here) <= 16 * jnp.finfo(float).eps * start
-    return jnp.where(still, start, found)
+    crossing = _bisect(lambda q: growth(q) > 0, low, high)
+    settled = jnp.where(crossed.any(), crossing, jnp.where(up, jnp.inf, 0.0))
+    still = jnp.abs(at_start) <= 16 * jnp.finfo(float).eps * start
+    return jnp.where(still, start, settled)
 
 
 def depth_scales(
-    activation: Activation, sigma_w: Number, sigma_b: Number = 0.0, start: float = 1.0
+    activation: str | Function, sigma_w: Number, sigma_b: Number = 0.0, start: float = 1.0
 ) -> DepthScales:
-    r"""Depth scales at the fixed point, in layers.
+    r"""Depth scales at the fixed point, in layers. The arguments are those of `fixed_point`.
 
     .. math:: \xi_q = \frac{1}{|\ln V'(q^*)|}, \quad \xi_\nabla = \frac{1}{|\ln \chi_1(q^*)|}
-
-    Args:
-        activation: Name of the activation, or the function itself.
-        sigma_w: Standard deviation of a weight, times the root of fan_in.
-        sigma_b: Standard deviation of a bias.
-        start: Length that the search for the fixed point starts from.
 
     Raises:
         ValueError: As for `fixed_point`.
@@ -117,13 +109,13 @@ def depth_scales(
     Source:
         {cite}`schoenholz2017`.
     """
-    q = jnp.maximum(fixed_point(activation, sigma_w, sigma_b, start), _LEAST)
+    q = jnp.maximum(fixed_point(activation, sigma_w, sigma_b, start), LEAST)
     slope = jax.grad(lambda q: length_map(q, activation, sigma_w, sigma_b))(q)
     factors = slope, chi_1(q, activation, sigma_w)
     return DepthScales(*(1 / jnp.abs(jnp.log(factor)) for factor in factors))
 
 
-def edge_of_chaos(activation: str, sigma_b: float = 0.0) -> Edge:
+def edge_of_chaos(activation: str | Function, sigma_b: float = 0.0) -> Edge:
     r"""The gain at which deep layers neither shrink nor stretch the error signal.
 
     .. math:: \chi_1(q^*) = 1: \quad \sigma_w^2 = \frac{1}{E[\phi'^2]}, \quad
@@ -135,7 +127,7 @@ def edge_of_chaos(activation: str, sigma_b: float = 0.0) -> Edge:
     length at which chi_1 is 1 is unstable. Softplus has none.
 
     Args:
-        activation: Name of the activation.
+        activation: A name or a function.
         sigma_b: Standard deviation of a bias.
 
     Raises:
@@ -146,7 +138,7 @@ def edge_of_chaos(activation: str, sigma_b: float = 0.0) -> Edge:
     """
     require_gains(1.0, sigma_b)
     none = f"activation {activation!r} has no edge of chaos at sigma_b = {sigma_b}"
-    needed, q, sigma_w, grows = _edge(activations.function(activation), sigma_b)
+    needed, q, sigma_w, grows = _edge(function(activation), sigma_b)
     if np.abs(needed / _LENGTHS).max() < math.sqrt(jnp.finfo(float).eps):  # any length will do
         q, grows = 1.0, sigma_b > 0
     elif not (needed >= sigma_b**2).any():
@@ -159,33 +151,28 @@ def edge_of_chaos(activation: str, sigma_b: float = 0.0) -> Edge:
 
 
 @partial(jax.jit, static_argnums=0)
-def _edge(phi: activations.Function, sigma_b: Number) -> tuple[Array, Array, Array, Array]:
+def _edge(phi: Function, sigma_b: Number) -> tuple[Array, Array, Array, Array]:
     """Where chi_1 is 1: the bias variance that keeps each length; the length kept, its gain.
 
     And last whether a slightly greater length grows further.
     """
+
+    def critical_gain(q: Number) -> Array:
+        return 1 / jnp.sqrt(chi_1(q, phi, 1.0))
+
+    def bias_variance(q: Number) -> Array:
+        """What the biases must add so that the length stays, at the critical gain."""
+        return q - length_map(q, phi, critical_gain(q))
+
     lengths = jnp.asarray(_LENGTHS, float)
-    needed = jax.vmap(partial(_bias_variance, phi))(lengths)
+    needed = jax.vmap(bias_variance)(lengths)
     first = jnp.argmax(needed >= sigma_b**2)
-    found = _bisect(
-        lambda q: _bias_variance(phi, q) < sigma_b**2,
-        lengths[jnp.maximum(first - 1, 0)],
-        lengths[first],
-    )
-    q = jnp.where(first == 0, 0.0, found)
-    sigma_w = _critical_gain(phi, jnp.maximum(q, _LEAST))
+    below = lengths[jnp.maximum(first - 1, 0)]
+    crossing = _bisect(lambda q: bias_variance(q) < sigma_b**2, below, lengths[first])
+    q = jnp.where(first == 0, 0.0, crossing)
+    sigma_w = critical_gain(jnp.maximum(q, LEAST))
     longer = jnp.where(first == 0, 1e-3, 1.01 * q)
     return needed, q, sigma_w, length_map(longer, phi, sigma_w, sigma_b) > longer
-
-
-def _critical_gain(phi: activations.Function, q: Number) -> Array:
-    """The gain at which chi_1 is 1 at a length."""
-    return 1 / jnp.sqrt(chi_1(q, phi, 1.0))
-
-
-def _bias_variance(phi: activations.Function, q: Number) -> Array:
-    """What the biases must add so that the length stays, at the critical gain."""
-    return q - length_map(q, phi, _critical_gain(phi, q))
 
 
 def _bisect(at_low: Callable[[Array], Array], low: Array, high: Array) -> Array:

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from vgkit import _check
-from vgkit.activations import Function
-from vgkit.theory.layer import Activation, Number, gaussian_mean, resolve, slope_moment
+from vgkit.activations import Function, function
+from vgkit.theory.layer import Number, gaussian_mean, slope_moment
 
 
 class Prediction(NamedTuple):
@@ -34,13 +34,16 @@ class Prediction(NamedTuple):
     log_variance: Float[Array, " layers"]
 
 
-VARIANCES: dict[str, Callable[[int, int], float]] = {
+_FAMILIES = {
     "lecun": lambda fan_in, fan_out: 1 / fan_in,
     "glorot": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
     "he": lambda fan_in, fan_out: 2 / fan_in,
-    "orthogonal": lambda fan_in, fan_out: 1 / max(fan_in, fan_out),
 }
-"""Variance of a weight by the first word of its initialiser's name."""
+_VARIANCES: dict[str, Callable[[int, int], float]] = {
+    f"{family}_{kind}": variance
+    for family, variance in _FAMILIES.items()
+    for kind in ("normal", "uniform")
+} | {"orthogonal": lambda fan_in, fan_out: 1 / max(fan_in, fan_out)}
 
 
 def gains(
@@ -62,23 +65,20 @@ def gains(
     """
     if len(widths) < 3:
         raise ValueError(f"widths must name a hidden layer at least; got {tuple(widths)}")
-    pairs = list(itertools.pairwise(widths))
     if init == "normal":
         if std is None or not 0 <= std < math.inf:
             raise ValueError(f"std must be a number of at least 0 for 'normal'; got {std!r}")
-        variances = [std**2] * len(pairs)
-    else:
-        if std is not None:
-            raise ValueError(f"std must be left out for {init!r}; got {std!r}")
-        variance = _check.choice("init", init.split("_")[0], VARIANCES)
-        variances = [variance(*pair) for pair in pairs]
-    forward = [v * fan_in for v, (fan_in, _) in zip(variances[:-1], pairs[:-1], strict=True)]
-    backward = [v * fan_out for v, (_, fan_out) in zip(variances[1:], pairs[1:], strict=True)]
+    elif std is not None:
+        raise ValueError(f"std must be left out for {init!r}; got {std!r}")
+    variance = _check.choice("init", init, {**_VARIANCES, "normal": lambda *_: std**2})
+    pairs = list(itertools.pairwise(widths))
+    forward = [variance(fan_in, fan_out) * fan_in for fan_in, fan_out in pairs[:-1]]
+    backward = [variance(fan_in, fan_out) * fan_out for fan_in, fan_out in pairs[1:]]
     return jnp.array(forward), jnp.array(backward)
 
 
 def predict(
-    activation: Activation,
+    activation: str | Function,
     forward: Float[Array, " layers"],
     backward: Float[Array, " layers"],
     width: Number,
@@ -98,7 +98,7 @@ def predict(
     such as ReLU (5/n per layer, {cite}`hanin2018`), where their fluctuation does not matter.
 
     Args:
-        activation: A name, or a function.
+        activation: A name or a function.
         forward: fan_in * variance of each hidden layer's weights, see `gains`; sigma_w^2.
         backward: fan_out * variance of the weights of the layer after each.
         width: n, units of every hidden layer; only the variance depends on it.
@@ -110,7 +110,7 @@ def predict(
         ValueError: If the activation is unknown, the two gains differ in shape, or `width` or
             `depth` is out of range.
     """
-    phi = resolve(activation)
+    phi = function(activation)
     forward, backward = jnp.asarray(forward, float), jnp.asarray(backward, float)
     _check.shape("backward", backward, forward.shape)
     if not _check.traced(width):
@@ -119,7 +119,6 @@ def predict(
         depth = len(forward)
     elif not _check.traced(depth) and not 1 <= depth <= len(forward):
         raise ValueError(f"depth must be a number from 1 to {len(forward)}; got {depth!r}")
-
     return _predict(phi, forward, backward, width, sigma_b, input_square, depth)
 
 
