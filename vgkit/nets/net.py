@@ -98,7 +98,9 @@ class Net:
 
     def __repr__(self) -> str:
         """Form and size, and a line for each run of equal layers."""
-        return "\n".join(_described(self))
+        if all(hasattr(leaf, "shape") for leaf in jax.tree.leaves(self)):
+            return "\n".join(_described(self))
+        return f"Net({self.layers!r}, {self.readout!r})"  # labels in the shape of a net, say
 
 
 def check_net(net: Net) -> None:
@@ -314,4 +316,4 @@ def _described(net: Net) -> Iterator[str]:
 
 
 def _arrow(shape: tuple[int, ...]) -> str:
-    return f"{' × '.join(map(str, shape[1:]))} → {shape[0]}" if shape else "?"
+    return f"{' × '.join(map(str, shape[1:]))} → {shape[0]}"
