@@ -9,7 +9,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from vgkit import _check, activations, recurrent
-from vgkit.grads.norms import NORMS, rms
+from vgkit._numbers import rms
+from vgkit.grads.norms import NORMS
 
 StatesLoss = Callable[[Float[Array, "states hidden"]], Float[Array, ""]]
 """A function (states) -> scalar, the loss of one sequence given its hidden states."""
