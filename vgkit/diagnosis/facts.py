@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from vgkit._numbers import rms
+from vgkit.diagnosis import steps
 from vgkit.diagnosis.evidence import (
     DeadUnits,
     Experiment,
@@ -22,9 +22,6 @@ from vgkit.diagnosis.history import History, Moved, match, read_history
 from vgkit.grads import models
 from vgkit.trace import Traced
 from vgkit.trace.jaxpr import enable_x64
-from vgkit.trace.model import floating
-
-MULTIPLES = 10.0 ** np.arange(0, 9.01, 0.5)
 
 
 class Underflow(NamedTuple):
@@ -33,14 +30,6 @@ class Underflow(NamedTuple):
     share: float = 0.0
     of: str = ""
     format: str = ""
-
-
-class Search(NamedTuple):
-    """How much a step lowers the loss, how much its best multiple does, and which that is."""
-
-    first: float
-    best: float
-    multiple: float
 
 
 class Facts(NamedTuple):
@@ -84,7 +73,7 @@ class Facts(NamedTuple):
     unmoved: Sequence[str] = ()
     descent: float = np.nan
     adam: float = np.nan
-    step: Search | None = None
+    step: steps.Search | None = None
 
 
 def gather(problem: models.Problem, known_loss: str | None, history: Any, optimiser: Any) -> Facts:
@@ -110,15 +99,15 @@ def gather(problem: models.Problem, known_loss: str | None, history: Any, optimi
         facts = facts._replace(
             opened=_opened(here, facts.layers),
             unmoved=_without_gradient(here),
-            descent=_share(_descent_gain(here), facts.loss),
+            descent=_share(steps.descent_gain(here), facts.loss),
             dead=dead_units(here),
         )
         if facts.descent < 0.02 and not facts.loss >= facts.reference:
-            facts = facts._replace(adam=_share(_adam_gain(here), facts.loss))
+            facts = facts._replace(adam=_share(steps.adam_gain(here), facts.loss))
         if optimiser is not None:
-            updates = _first_updates(here, optimiser)
-            unmoved = dict.fromkeys([*facts.unmoved, *_without_update(here, updates)])
-            facts = facts._replace(unmoved=tuple(unmoved), step=_search(here, updates))
+            updates = steps.first_updates(here, optimiser)
+            unmoved = dict.fromkeys([*facts.unmoved, *steps.without_update(here, updates)])
+            facts = facts._replace(unmoved=tuple(unmoved), step=steps.search(here, updates))
     return _with_own_format(facts, problem, here)
 
 
@@ -204,83 +193,6 @@ def _without_gradient(here: Experiment) -> list[str]:
         if i in able or abs(float(here.loss(others)) - loss) > 1e-9 * abs(loss):
             names.append(here.traced.model.names[i])
     return names
-
-
-def _search(here: Experiment, step: Sequence[Any]) -> Search:
-    """Follow a step 1, 3, 10, 31, ... up to 10^9 times as far as it leads."""
-    losses = [here.loss(here.parameters)]
-    for k in MULTIPLES:
-        pairs = zip(here.parameters, step, strict=True)
-        losses.append(here.loss([array + k * update for array, update in pairs]))
-    start, *later = map(float, losses)
-    gains = start - np.array(later)
-    finite = np.where(np.isfinite(gains), gains, -np.inf)
-    best = int(np.argmax(finite))
-    return Search(gains[0], max(float(finite[best]), 0.0), float(MULTIPLES[best]))
-
-
-def _descent_gain(here: Experiment) -> float:
-    """How much the best step along the gradient lowers the loss.
-
-    From steps of a millionth of the weights to a thousand times their size.
-    """
-    gradients = here.measured.by_params
-    size = np.sqrt(sum(float(np.sum(array**2)) for array in here.parameters))
-    # Scaled before it is squared: the squares of a vanished gradient may be too small.
-    largest = max((float(np.max(np.abs(g))) for g in gradients), default=0.0)
-    if not (np.isfinite(largest) and largest > 0 and size > 0):
-        return 0.0
-    scaled = [g / largest for g in gradients]
-    norm = np.sqrt(sum(float(np.sum(g**2)) for g in scaled))
-    return _search(here, [-g * (1e-6 * size / norm) for g in scaled]).best
-
-
-def _adam_gain(here: Experiment, steps: int = 30) -> float:
-    """How much short runs of Adam, at the best of three rates, lower the loss."""
-
-    @jax.jit
-    def step(rate: Any, now: list[Any], state: Any) -> tuple:
-        value, gradients = jax.value_and_grad(here.loss)(now)
-        updates, state = optax.adam(rate).update(gradients, state)
-        return value, optax.apply_updates(now, updates), state
-
-    start = lowest = float(here.loss(here.parameters))
-    for rate in (1e-4, 1e-3, 1e-2):
-        now, state = here.parameters, optax.adam(rate).init(here.parameters)
-        for _ in range(steps):
-            value, now, state = step(rate, now, state)
-            lowest = min(lowest, float(np.nan_to_num(value, nan=np.inf)))
-    return start - lowest
-
-
-def _first_updates(here: Experiment, optimiser: Any) -> list[np.ndarray]:
-    """Updates of the first step of a fresh optimiser."""
-    tree, count = here.traced.model.tree, len(here.parameters)
-    optimiser = optax.with_extra_args_support(optimiser)
-
-    @jax.jit
-    def update(grad: Any, params: Any) -> Any:
-        known = {"grad": grad, "value_fn": lambda params: here.loss(jax.tree.leaves(params))}
-        known["value"] = known["value_fn"](params)
-        return optimiser.update(grad, optimiser.init(params), params, **known)[0]
-
-    updates = jax.tree.leaves(update(tree(here.measured.by_params), tree(here.parameters)))
-    updates = [np.asarray(leaf) for leaf in updates if floating(leaf)]
-    if len(updates) != count:
-        raise ValueError(
-            f"optimiser must update each of the {count} floating-point arrays of params; "
-            f"it updates {len(updates)}"
-        )
-    return updates
-
-
-def _without_update(here: Experiment, updates: Sequence[Any]) -> list[str]:
-    """Weights that the optimiser leaves as they are though they have a gradient."""
-    gradients = here.measured.by_params
-    rows = zip(here.traced.model.names, updates, gradients, strict=True)
-    still = [name for name, update, g in rows if not np.any(update) and np.any(g)]
-    # If it is so for all, the rate is 0, and no layer is singled out.
-    return still if len(still) < sum(map(np.any, gradients)) else []
 
 
 def _with_own_format(facts: Facts, problem: models.Problem, here: Experiment) -> Facts:

@@ -170,7 +170,7 @@ def _known_loss(loss: str, outputs: Any, y: Any, examples: int) -> Callable:
     if not _check.traced(y):
         _check.labels("y", y, shape[-1])
 
-    def cross_entropy(outputs: Array, y: Array) -> Array:
+    def cross_entropy(outputs: Any, y: Any) -> Array:
         losses = jax.vmap(one)(outputs.reshape(-1, shape[-1]), jnp.ravel(y))
         return losses.reshape(examples, -1).mean(axis=1)
 

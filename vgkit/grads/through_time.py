@@ -128,7 +128,7 @@ def state_profile(
     _check.shape("direction", direction, (len(x), cell.w_rec.shape[-1]))
     inputs = x.shape[1]
     length = inputs if length is None else length
-    if not _check.traced(length) and _check.whole("length", length, 1) > inputs:
+    if not _check.traced(length) and _check.int_at_least("length", length, 1) > inputs:
         raise ValueError(f"length must be at most {inputs}, the inputs there are; got {length}")
 
     def one(x: Array, u: Array) -> StateNorms:

@@ -33,7 +33,10 @@ def _draw(
 ) -> tuple[Array, Array, Array]:
     """Input matrices, recurrent matrices and zero biases of every gate."""
     draw = _check.choice("init", init, RECURRENT_INITIALISERS)
-    inputs, hidden = _check.whole("inputs", inputs, 1), _check.whole("hidden", hidden, 1)
+    inputs, hidden = (
+        _check.int_at_least("inputs", inputs, 1),
+        _check.int_at_least("hidden", hidden, 1),
+    )
     if not 0 <= gain < float("inf"):
         raise ValueError(f"gain must be a number of at least 0; got {gain!r}")
     draw_in = RECURRENT_INITIALISERS["lecun_normal"]
@@ -139,7 +142,10 @@ def uniform(key: Array, kind: str, inputs: int, hidden: int) -> Cell:
         ValueError: If the kind is unknown or a size is below 1.
     """
     make = _check.choice("kind", kind, KINDS)
-    inputs, hidden = _check.whole("inputs", inputs, 1), _check.whole("hidden", hidden, 1)
+    inputs, hidden = (
+        _check.int_at_least("inputs", inputs, 1),
+        _check.int_at_least("hidden", hidden, 1),
+    )
     shapes = [(*GATES[make], *shape) for shape in [(hidden, inputs), (hidden, hidden), (hidden,)]]
     w_in, w_rec, b, b_state = (
         jax.random.uniform(key, shape, minval=-(hidden**-0.5), maxval=hidden**-0.5)
