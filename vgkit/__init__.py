@@ -29,7 +29,6 @@ __version__ = "0.1.0"
 __all__ = [
     "activations",
     "data",
-    "diagnose",
     "diagnosis",
     "explore",
     "grads",
@@ -53,4 +52,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *__all__, "diagnose"])

@@ -67,8 +67,11 @@ def test_signals_are_those_of_backpropagation_by_hand(name, tolerance):
         slopes = [zoo.phi(spec.phi, z)[1] for z in now.z]
         errors = [d * slope for d, slope in zip(now.by_h, slopes, strict=True)]
         expected = [np.sqrt(np.mean(d**2)) for d in errors]
-        np.testing.assert_allclose([layer.error_signal for layer in layers[:-1]], expected, rtol=tolerance)
-        expected = [np.sqrt(np.mean(np.sum(d**2, axis=-1))) for d in errors]  # norm of an example's
+        np.testing.assert_allclose(
+            [layer.error_signal for layer in layers[:-1]], expected, rtol=tolerance
+        )
+        # The norm of an example's.
+        expected = [np.sqrt(np.mean(np.sum(d**2, axis=-1))) for d in errors]
         found = [layer.error_norm for layer in layers[:-1]]
         np.testing.assert_allclose(found, expected, rtol=tolerance)
 
