@@ -88,9 +88,9 @@ def conv_net(
         raise ValueError(
             f"channels must name the input and a hidden layer at least; got {channels!r}"
         )
-    channels = [_check.whole("each of channels", count, 1) for count in channels]
-    outputs, side = _check.whole("outputs", outputs, 1), _check.whole("side", side, 1)
-    if _check.whole("kernel", kernel, 1) % 2 == 0:
+    channels = [_check.int_at_least("each of channels", count, 1) for count in channels]
+    outputs, side = _check.int_at_least("outputs", outputs, 1), _check.int_at_least("side", side, 1)
+    if _check.int_at_least("kernel", kernel, 1) % 2 == 0:
         raise ValueError(f"kernel must be an odd number; got {kernel}")
     *keys, last = jax.random.split(key, len(channels))
 

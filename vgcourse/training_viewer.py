@@ -39,7 +39,7 @@ def viewer(history: History, epochs: Sequence[int]) -> Viewer:
         raise ValueError(
             f"history must have axes for runs, seeds and rows; got {history.train_loss.ndim} axes"
         )
-    rows = np.array([_check.whole("each of epochs", epoch, 0) for epoch in epochs])
+    rows = np.array([_check.int_at_least("each of epochs", epoch, 0) for epoch in epochs])
     if rows.max() >= history.train_loss.shape[2]:
         raise ValueError(
             f"epochs must be at most {history.train_loss.shape[2] - 1}; got {rows.max()}"

@@ -1,8 +1,8 @@
 """Exact per-layer gradients of neural networks, for seeing where they vanish.
 
-Data flows one way: `nets` makes networks, `train` trains them, `grads` measures them, `diagnose`
-gives a verdict, `plots` and `explore` show what was measured. Parameters are plain pytrees and
-every gradient is JAX's own.
+Data flows one way: `nets` makes networks, `train` trains them, `grads` measures them, `trace` finds
+the layers of any other model, `diagnose` gives a verdict on it, `plots` and `explore` show what was
+measured. Parameters are plain pytrees and every gradient is JAX's own.
 """
 
 import importlib
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vgkit import (
         activations,
         data,
-        diagnose,
+        diagnosis,
         explore,
         grads,
         monitor,
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
         plots,
         recurrent,
         theory,
+        trace,
         train,
     )
+    from vgkit.diagnosis import diagnose
 
 __version__ = "0.1.0"
 __all__ = [
     "activations",
     "data",
-    "diagnose",
+    "diagnosis",
     "explore",
     "grads",
     "monitor",
@@ -35,16 +37,19 @@ __all__ = [
     "plots",
     "recurrent",
     "theory",
+    "trace",
     "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a namespace when it is first used."""
+    """Import a namespace, or the function `diagnose`, when it is first used."""
+    if name == "diagnose":
+        return importlib.import_module("vgkit.diagnosis").diagnose
     if name in __all__:
         return importlib.import_module(f"vgkit.{name}")
     raise AttributeError(f"module 'vgkit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *__all__, "diagnose"])

@@ -17,7 +17,7 @@ def choice(argument: str, value: Any, allowed: Mapping[str, T]) -> T:
     return allowed[value]
 
 
-def whole(argument: str, value: Any, least: int) -> int:
+def int_at_least(argument: str, value: Any, least: int) -> int:
     """Return `value` as an int of at least `least`."""
     try:
         number = operator.index(value)

@@ -1,14 +1,16 @@
-"""A part of any optax optimiser that writes down, layer by layer, what passes through it.
+"""A part of any optax optimiser that records, layer by layer, what passes through it.
 
-    optimiser = optax.chain(monitor.record(100, "gradients"), optax.adam(1e-3))
+    optimiser = optax.chain(monitor.record(every=10), optax.adam(1e-3))
     ...
     history = monitor.read(opt_state)
 
-First in a chain it sees gradients, last it sees updates. It changes neither. Parameters are any
-pytree. A layer here is one array of it, and its name is its path in the tree, such as "0/w".
+First in a chain it records gradients, last it records updates. It changes neither. Parameters are
+any pytree. A layer here is one array of it, and its name is its path in the tree, such as
+"layers/0/w".
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -18,19 +20,26 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from vgkit import _check
+from vgkit._numbers import rms
 
-__all__ = ["Record", "Seen", "State", "read", "record"]
+__all__ = ["Record", "State", "read", "record"]
 
 
-class Seen(NamedTuple):
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class _RecordedLeaf:
     """Stands for one array that is recorded; holds nothing, so that it costs nothing."""
+
+    def __getitem__(self, _: Any) -> "_RecordedLeaf":
+        return self  # so Flax before 0.12 reads the value of a variable
 
 
 class State(NamedTuple):
     """What the monitor carries from step to step; its structure and shapes never change.
 
     Attributes:
-        layout: The monitor's name and, under it, the parameters' tree with `Seen` for arrays.
+        layout: The monitor's name and, under it, the parameters' tree with marks for the arrays
+            that are recorded.
         updates: How many updates have passed.
         step: Step of every row of `rows`, -1 where nothing has been written yet.
         rows: The statistics RMS, largest, zeros, non-finite and weights of every layer, one row
@@ -44,7 +53,7 @@ class State(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What a monitor saw, oldest step first: gradients or updates, by its place in the chain.
+    """What a monitor recorded, oldest step first: gradients or updates, by its place in the chain.
 
     Attributes:
         names: Path of every layer in the parameters' tree.
@@ -72,28 +81,28 @@ class Record(NamedTuple):
 
 
 def record(
-    length: int, name: str = "monitor", *, every: int = 10
+    every: int = 10, rows: int = 1000, name: str = "monitor"
 ) -> optax.GradientTransformationExtraArgs:
-    """A transformation for `optax.chain` that hands updates on untouched and records them.
+    """A transformation for `optax.chain` that passes updates on untouched and records them.
 
     The state has a fixed structure, so that it works under `jax.jit`, `jax.lax.scan` and
     `jax.vmap`, and inside `optax.multi_transform` and `optax.MultiSteps`. Arrays that are empty or
-    hold whole numbers are left out. Donate the optimiser's state to a jitted step, or the whole
-    history is copied at every step.
+    hold whole numbers are left out. Donate the optimiser's state to a jitted step, or the record is
+    copied at every step.
 
     Args:
-        length: How many rows are kept; older ones are overwritten.
-        name: Tells several monitors in one optimiser apart, see `read`.
         every: Steps from one row to the next. At every tenth it costs a few percent of a step where
             layers are a thousand units wide. A step of a tiny network takes microseconds, and so
             does the question whether a row is due: there it can cost most of a step.
+        rows: How many rows there are; the newest overwrite the oldest.
+        name: Distinguishes several monitors in one optimiser, see `read`.
 
     Raises:
-        ValueError: If `length` or `every` is below 1, or, when the optimiser is initialised, there
+        ValueError: If `every` or `rows` is below 1, or, when the optimiser is initialised, there
             are parameters but none is a floating-point array.
     """
-    length = _check.whole("length", length, 1)
-    every = _check.whole("every", every, 1)
+    every = _check.int_at_least("every", every, 1)
+    rows = _check.int_at_least("rows", rows, 1)
 
     def init(params: optax.Params) -> State:
         arrays = _recorded(params)
@@ -104,10 +113,12 @@ def record(
             )
         dtype = jnp.result_type(jnp.float32, *(jnp.abs(array).dtype for array in arrays))
         return State(
-            layout={name: jax.tree.map(lambda leaf: Seen() if _counts(leaf) else None, params)},
+            layout={
+                name: jax.tree.map(lambda leaf: _RecordedLeaf() if _counts(leaf) else None, params)
+            },
             updates=jnp.zeros((), jnp.int32),
-            step=jnp.full(length, -1, jnp.int32),
-            rows=jnp.full((length, len(arrays), 5), jnp.nan, dtype),
+            step=jnp.full(rows, -1, jnp.int32),
+            rows=jnp.full((rows, len(arrays), 5), jnp.nan, dtype),
         )
 
     def update(
@@ -123,15 +134,14 @@ def record(
             )
         if not layers:
             return updates, state
-        slot = state.updates // every % length
+        slot = state.updates // every % rows
         due = state.updates % every == 0
-        row = jax.lax.cond(
-            due,
-            lambda: jnp.stack(
-                [_statistics(*pair, state.rows.dtype) for pair in zip(arrays, weights, strict=True)]
-            ),
-            lambda: state.rows[slot],
-        )
+
+        def measure() -> Array:
+            pairs = zip(arrays, weights, strict=True)
+            return jnp.stack([_statistics(*pair, state.rows.dtype) for pair in pairs])
+
+        row = jax.lax.cond(due, measure, lambda: state.rows[slot])
         return updates, State(
             layout=state.layout,
             updates=optax.safe_increment(state.updates),
@@ -152,12 +162,12 @@ def read(state: optax.OptState, name: str | None = None) -> Record:
 
     Raises:
         ValueError: If the state holds no monitor, none of that name or several, is traced, or is
-            that of networks which have not taken the same steps.
+            that of networks that have not taken the same steps.
     """
     nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, State))
-    found = [(*node.layout, node) for node in nodes if isinstance(node, State)]
-    names = ", ".join(label for label, _ in found) or "none"
-    chosen = [node for label, node in found if name in (None, label)]
+    monitors = [(*node.layout, node) for node in nodes if isinstance(node, State)]
+    names = ", ".join(label for label, _ in monitors) or "none"
+    chosen = [node for label, node in monitors if name in (None, label)]
     if len(chosen) != 1:
         which = "a monitor" if name is None else f"a monitor called {name!r}"
         raise ValueError(f"state must hold {which}, and only one, or name it; it holds {names}")
@@ -169,11 +179,11 @@ def read(state: optax.OptState, name: str | None = None) -> Record:
     if any((other != step).any() for other in others):
         raise ValueError("state must be of networks that took the same steps; read one at a time")
     order = np.argsort(step)[np.sum(step < 0) :]
-    rms, largest, zeros, non_finite, weights = np.moveaxis(rows[..., order, :, :], -1, 0)
+    size, *shares, weights = np.moveaxis(rows[..., order, :, :], -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = rms / weights
+        ratio = size / weights
     (layout,) = monitor.layout.values()
-    return Record(_names(layout), step[order], rms, largest, zeros, non_finite, weights, ratio)
+    return Record(_names(layout), step[order], size, *shares, weights, ratio)
 
 
 def _counts(leaf: Any) -> bool:
@@ -186,7 +196,7 @@ def _recorded(tree: Any) -> list[Array]:
 
 
 def _names(layout: Any) -> tuple[str, ...]:
-    leaves = jax.tree.leaves_with_path(layout, is_leaf=lambda node: isinstance(node, Seen))
+    leaves = jax.tree.leaves_with_path(layout, is_leaf=lambda node: isinstance(node, _RecordedLeaf))
     names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
     if len(set(names)) < len(names):  # such as the keys 1 and "1" of one dictionary
         names = [jax.tree_util.keystr(path) for path, _ in leaves]
@@ -195,18 +205,11 @@ def _names(layout: Any) -> tuple[str, ...]:
 
 def _statistics(update: Array, weights: Array | None, dtype: jnp.dtype) -> Float[Array, " 5"]:
     size = jnp.abs(update).astype(dtype)
-    largest = jnp.max(size)
     columns = [
-        _rms(size, largest),
-        largest,
+        rms(size),
+        jnp.max(size),
         jnp.mean(size == 0, dtype=dtype),
         jnp.mean(~jnp.isfinite(size), dtype=dtype),
-        jnp.nan if weights is None else _rms(jnp.abs(weights).astype(dtype), 1.0),
+        jnp.nan if weights is None else rms(jnp.abs(weights).astype(dtype)),
     ]
     return jnp.stack([jnp.asarray(column, dtype) for column in columns])
-
-
-def _rms(size: Float[Array, "..."], largest: Float[Array, ""] | float) -> Float[Array, ""]:
-    # The square of a number below 1e-19 is 0 in float32. Vanishing gradients are such numbers.
-    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
-    return scale * jnp.sqrt(jnp.mean(jnp.square(size / scale)))

@@ -79,9 +79,9 @@ def agrees(record, seen, weights, steps):
 
 def test_first_in_the_chain_it_sees_gradients_last_it_sees_updates():
     optimiser = optax.chain(
-        monitor.record(STEPS, "gradients", every=1),
+        monitor.record(1, STEPS, "gradients"),
         optax.adam(0.01),
-        monitor.record(STEPS, "updates", every=1),
+        monitor.record(1, STEPS, "updates"),
     )
     trees = gradients()
     weights, updates, state = follow(optimiser, trees)
@@ -94,7 +94,7 @@ def test_first_in_the_chain_it_sees_gradients_last_it_sees_updates():
 
 @pytest.mark.parametrize("jit", [False, True])
 def test_updates_pass_bit_by_bit(jit):
-    watched = optax.chain(monitor.record(3, "a"), optax.adam(0.01), monitor.record(3, "b", every=1))
+    watched = optax.chain(monitor.record(10, 3, "a"), optax.adam(0.01), monitor.record(1, 3, "b"))
     plain = optax.chain(optax.adam(0.01))
     step = at(gradients(), 0)
     results = []
@@ -106,7 +106,7 @@ def test_updates_pass_bit_by_bit(jit):
 
 
 def test_updates_are_the_very_same_objects():
-    optimiser = monitor.record(3)
+    optimiser = monitor.record(rows=3)
     step = at(gradients(), 0)
     assert optimiser.update(step, optimiser.init(step), step)[0] is step
 
@@ -155,7 +155,7 @@ RUNS = {
 @pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize("run", RUNS)
 def test_every_way_of_running_gives_the_same_record(run, every):
-    optimiser = optax.chain(optax.sgd(0.1), monitor.record(STEPS, every=every))
+    optimiser = optax.chain(optax.sgd(0.1), monitor.record(every, STEPS))
     trees = gradients()
     weights, updates, _ = follow(optax.sgd(0.1), trees)
     state = RUNS[run](optimiser.update, optimiser.init(parameters()), parameters(), trees)
@@ -181,7 +181,7 @@ WRAPPERS = {
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_inside_wrappers(wrapper):
-    optimiser = WRAPPERS[wrapper](optax.chain(optax.sgd(0.1), monitor.record(STEPS, every=1)))
+    optimiser = WRAPPERS[wrapper](optax.chain(optax.sgd(0.1), monitor.record(1, STEPS)))
     trees = gradients()
     weights, updates, _ = follow(optax.sgd(0.1), trees)
     state = jax.jit(partial(scanned, optimiser.update))(
@@ -193,9 +193,9 @@ def test_inside_wrappers(wrapper):
 def test_multi_transform_shows_each_monitor_its_own_layers():
     optimiser = optax.multi_transform(
         {
-            "slow": optax.chain(optax.sgd(0.01), monitor.record(STEPS, "slow", every=1)),
-            "fast": optax.chain(optax.sgd(1.0), monitor.record(STEPS, "fast", every=1)),
-            "none": monitor.record(STEPS, "none"),
+            "slow": optax.chain(optax.sgd(0.01), monitor.record(1, STEPS, "slow")),
+            "fast": optax.chain(optax.sgd(1.0), monitor.record(1, STEPS, "fast")),
+            "none": monitor.record(rows=STEPS, name="none"),
         },
         {"first": "slow", "second": "fast"},
     )
@@ -210,7 +210,7 @@ def test_multi_transform_shows_each_monitor_its_own_layers():
 
 
 def test_multi_steps_shows_the_mean_gradient_of_its_steps():
-    inner = optax.chain(monitor.record(4, every=1), optax.sgd(0.1))
+    inner = optax.chain(monitor.record(1, 4), optax.sgd(0.1))
     optimiser = optax.MultiSteps(inner, 2, accumulator_dtype=jnp.float64)
     trees = gradients(6)
     state = jax.jit(partial(scanned, optimiser.update))(
@@ -229,7 +229,7 @@ def test_multi_steps_shows_the_mean_gradient_of_its_steps():
 @pytest.mark.parametrize("length", [1, 3])
 @pytest.mark.parametrize("every", [1, 2])
 def test_the_ring_keeps_the_newest_rows_in_time_order(length, every, steps):
-    optimiser = monitor.record(length, every=every)
+    optimiser = monitor.record(every, length)
     params = {"w": jnp.ones(2)}
     state = optimiser.init(params)
     update = jax.jit(optimiser.update)
@@ -244,7 +244,7 @@ def test_the_ring_keeps_the_newest_rows_in_time_order(length, every, steps):
 
 
 def test_seeds_side_by_side_are_read_at_once():
-    optimiser = monitor.record(2, every=1)
+    optimiser = monitor.record(1, 2)
     sizes = jnp.array([1.0, 20.0, 300.0])
 
     def run(size):
@@ -266,7 +266,7 @@ def test_seeds_side_by_side_are_read_at_once():
 def test_small_and_large_numbers_keep_their_size(dtype):
     # Squares of these are 0 or infinite in the format; 3-4-5 triangles have the RMS 5 / sqrt(2).
     limits = jnp.finfo(dtype)
-    optimiser = monitor.record(2, every=1)
+    optimiser = monitor.record(1, 2)
     params = jnp.ones(2, dtype)
     state = optimiser.init(params)
     scales = [float(limits.tiny) * 2, float(limits.max) / 8]
@@ -280,7 +280,7 @@ def test_small_and_large_numbers_keep_their_size(dtype):
 
 
 def test_what_is_no_number_is_counted():
-    optimiser = monitor.record(2, every=1)
+    optimiser = monitor.record(1, 2)
     params = [jnp.ones(4)]
     state = optimiser.init(params)
     for gradient in ([0.0, 1.0, jnp.nan, jnp.inf], [0.0, 0.0, -jnp.inf, 1.0]):
@@ -302,7 +302,7 @@ def test_only_floating_point_arrays_that_hold_something_are_recorded():
         "w": jnp.full(2, 2.0),
     }
     updates = {**params, "count": np.zeros(3, jax.dtypes.float0)}
-    optimiser = monitor.record(1, every=1)
+    optimiser = monitor.record(1, 1)
     _, state = optimiser.update(updates, optimiser.init(params), params)
     record = monitor.read(state)
     assert record.names == ("phase", "w")
@@ -311,12 +311,12 @@ def test_only_floating_point_arrays_that_hold_something_are_recorded():
 
 def test_names_that_would_coincide_are_told_apart():
     params = {"a": {"b/c": jnp.ones(1)}, "a/b": {"c": jnp.ones(1)}}
-    names = monitor.read(monitor.record(1).init(params)).names
+    names = monitor.read(monitor.record(rows=1).init(params)).names
     assert names == ("['a']['b/c']", "['a/b']['c']")
 
 
 def test_without_parameters_there_is_no_ratio():
-    optimiser = monitor.record(1, every=1)
+    optimiser = monitor.record(1, 1)
     _, state = optimiser.update({"w": jnp.ones(2)}, optimiser.init({"w": jnp.ones(2)}))
     record = monitor.read(state)
     assert record.rms[0, 0] == 1
@@ -324,14 +324,14 @@ def test_without_parameters_there_is_no_ratio():
 
 
 def test_weights_of_zero_have_an_infinite_ratio():
-    optimiser = monitor.record(1, every=1)
+    optimiser = monitor.record(1, 1)
     params = {"w": jnp.zeros(2)}
     _, state = optimiser.update({"w": jnp.ones(2)}, optimiser.init(params), params)
     np.testing.assert_array_equal(monitor.read(state).ratio, [[np.inf]])
 
 
 def test_optax_tools_for_states_still_work():
-    optimiser = optax.chain(optax.adam(0.1), monitor.record(2, every=1))
+    optimiser = optax.chain(optax.adam(0.1), monitor.record(1, 2))
     _, _, state = follow(optimiser, gradients())
     assert optax.tree_utils.tree_get(state, "count") == STEPS  # the monitor's has another name
     doubled = optax.tree_utils.tree_map_params(optimiser, lambda leaf: 2 * leaf, state)
@@ -344,7 +344,7 @@ def test_equinox_modules():
     eqx = pytest.importorskip("equinox")
     model = eqx.nn.MLP(3, 2, 4, 1, key=KEY)
     params, static = eqx.partition(model, eqx.is_inexact_array)
-    optimiser = optax.chain(monitor.record(3, every=1), optax.sgd(0.1))
+    optimiser = optax.chain(monitor.record(1, 3), optax.sgd(0.1))
     x = jnp.ones(3)
 
     @eqx.filter_jit
@@ -374,9 +374,7 @@ def test_flax_nnx_modules_and_optimisers():
             return self.second(jnp.tanh(self.first(x)))
 
     net = Net(nnx.Rngs(0))
-    optimiser = nnx.Optimizer(
-        net, optax.chain(monitor.record(3, every=1), optax.sgd(0.1)), wrt=nnx.Param
-    )
+    optimiser = nnx.Optimizer(net, optax.chain(monitor.record(1, 3), optax.sgd(0.1)), wrt=nnx.Param)
 
     @nnx.jit
     def step(net, optimiser):
@@ -395,7 +393,7 @@ def test_flax_linen_modules():
     linen = pytest.importorskip("flax.linen")
     model = linen.Dense(2)
     params = model.init(KEY, jnp.ones(3))
-    optimiser = monitor.record(1, every=1)
+    optimiser = monitor.record(1, 1)
     gradient = jax.grad(lambda params: jnp.sum(model.apply(params, jnp.ones(3)) ** 2))(params)
     _, state = optimiser.update(gradient, optimiser.init(params), params)
     record = monitor.read(state)
@@ -404,21 +402,21 @@ def test_flax_linen_modules():
 
 
 def two():
-    optimiser = optax.chain(monitor.record(1, "a"), monitor.record(1, "b"))
+    optimiser = optax.chain(monitor.record(rows=1, name="a"), monitor.record(rows=1, name="b"))
     return optimiser.init(parameters())
 
 
 def changed():
-    optimiser = monitor.record(1)
+    optimiser = monitor.record(rows=1)
     optimiser.update({"w": jnp.ones(2)}, optimiser.init(parameters()), {"w": jnp.ones(2)})
 
 
 BAD = {
-    "length 0": (lambda: monitor.record(0), "length must be a whole number of at least 1; got 0"),
-    "length 2.5": (lambda: monitor.record(2.5), "length must be a whole number.*got 2.5"),
-    "every 0": (lambda: monitor.record(1, every=0), "every must be a whole.*at least 1; got 0"),
+    "rows 0": (lambda: monitor.record(rows=0), "rows must be a whole number of at least 1; got 0"),
+    "rows 2.5": (lambda: monitor.record(rows=2.5), "rows must be a whole number.*got 2.5"),
+    "every 0": (lambda: monitor.record(0), "every must be a whole.*at least 1; got 0"),
     "whole numbers": (
-        lambda: monitor.record(1).init({"n": jnp.arange(3), "m": jnp.array(True)}),
+        lambda: monitor.record(rows=1).init({"n": jnp.arange(3), "m": jnp.array(True)}),
         "params must hold a floating-point array; got only bool, int64",
     ),
     "other parameters": (changed, "the 3 floating-point arrays of the start; got 1 and 1"),
@@ -443,5 +441,6 @@ def test_bad_input_is_refused(unchecked, case):
 
 
 def test_package_nets_have_short_names():
-    names = monitor.read(monitor.record(1).init(nets.mlp(KEY, (3, 4, 2)))).names
-    assert names == ("0/w", "0/b", "1/w", "1/b")
+    net = nets.mlp(KEY, (3, 4, 2), "tanh", init="glorot_normal")
+    names = monitor.read(monitor.record(rows=1).init(net)).names
+    assert names == ("layers/0/w", "layers/0/b", "readout/w", "readout/b")

@@ -38,7 +38,7 @@ class Outline(HTMLParser):
         return [attributes for tag, attributes in self.seen if tag == wanted]
 
 
-def test_the_html_is_whole_and_escaped():
+def test_the_html_is_complete_and_escaped():
     html = selfcheck.show("demo", three()).html()
     outline = Outline(html)
     assert (
@@ -92,7 +92,7 @@ def test_a_changed_question_has_another_key():
         key(feedback={"a": "f", "b": "g", "c": "h"}),
     ]
     assert len(set(keys)) == len(keys)
-    assert key(feedback={"a": "better said", "b": "g"}) == keys[0]
+    assert key(feedback={"a": "in better words", "b": "g"}) == keys[0]
     numbers = [
         re.search(
             'data-key="(.*?)"',

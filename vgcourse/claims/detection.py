@@ -1,4 +1,4 @@
-"""Claims on the signs by which a vanished gradient is said to be known."""
+"""Claims on the signs of a vanished gradient."""
 
 from typing import Any
 

@@ -17,7 +17,7 @@ def table(
 ) -> str:
     """HTML of the table, its style and its script.
 
-    Without the script, and in print, it is the whole table in the order of the chapters.
+    Without the script, and in print, it is the full table in the order of the chapters.
 
     Args:
         chapters: Claims by chapter.

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+import vgkit
 from vgcourse.experiments import zoo
-from vgkit import diagnose
 
 RESULTS = Path(__file__).parents[1] / "_data/diagnosis.json"
 DRAWN = RESULTS.with_name("diagnosis-drawn.json")
@@ -67,7 +67,7 @@ def numbers(spec: zoo.Spec, net: zoo.Net) -> dict[str, float]:
 
 def verdicts(animal: zoo.Animal) -> list[str]:
     """What `diagnose` says."""
-    report = diagnose.diagnose(
+    report = vgkit.diagnose(
         animal.model, animal.params, animal.x, animal.y, animal.spec.loss,
         history=animal.history, optimiser=animal.optimiser,
     )  # fmt: skip

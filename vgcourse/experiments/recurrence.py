@@ -264,7 +264,7 @@ def training_step(name: str, arrays: Arrays) -> Callable[[], recurrent.Network]:
 
 
 def times() -> dict[str, float]:
-    """Time of a step on 100 inputs, or of a whole echo state network, in steps of the plain net."""
+    """Time of a step on 100 inputs, or of fitting a reservoir's readout, in plain nets' steps."""
     arrays = TASKS["adding, 100 steps"].draw()
     names = "RNN, Glorot", "LSTM, forget bias 0", "GRU, update bias 0"
     calls = {name: training_step(name, arrays) for name in names}

@@ -14,7 +14,7 @@ class Quiz(NamedTuple):
     """The questions of a page; a notebook and the book show it as a form for each.
 
     Attributes:
-        page: The page's label; answers are kept under it in the reader's browser.
+        page: The page's label; answers are stored under it in the reader's browser.
         questions: In the order shown.
     """
 
@@ -103,8 +103,8 @@ def _answers(question: Question) -> str:
     items = "".join(
         f"<li{' data-right' * (answer == question.right)}>"
         f"<strong>{'✓' if answer == question.right else '✗'} {_inline(names[answer])}</strong> "
-        f"<span>{_inline(said)}</span></li>"
-        for answer, said in question.feedback.items()
+        f"<span>{_inline(feedback)}</span></li>"
+        for answer, feedback in question.feedback.items()
     )
     return f"<ul>{items}</ul>"
 
@@ -114,7 +114,7 @@ def _inline(text: str) -> str:
 
 
 def _key(page: str, question: Question) -> str:
-    """What an answer is kept under: a question that has changed gets another.
+    """What an answer is stored under: a question that has changed gets another.
 
     Of a number two digits count: the last ones differ from machine to machine.
     """

@@ -130,7 +130,7 @@ def curve(
             f"feedback must be on the curves {', '.join(curves)}; got {', '.join(feedback)}"
         )
     question = choice(
-        text, {f"Curve {name}": said for name, said in feedback.items()}, f"Curve {right}"
+        text, {f"Curve {name}": reason for name, reason in feedback.items()}, f"Curve {right}"
     )
     drawn = picture.draw(x, curves, xlabel, ylabel, log)
     return question._replace(picture=drawn)
@@ -141,8 +141,8 @@ def _complete(text: str, feedback: Mapping[str, str]) -> None:
         raise ValueError("text must hold the question; got none")
     if len(feedback) < 2:
         raise ValueError(f"feedback must be on at least two answers; got {len(feedback)}")
-    for answer, said in feedback.items():
-        if not (answer.strip() and said.strip()):
+    for answer, reason in feedback.items():
+        if not (answer.strip() and reason.strip()):
             raise ValueError(
-                f"feedback must say something on every answer; got {said!r} on {answer!r}"
+                f"feedback must say something on every answer; got {reason!r} on {answer!r}"
             )

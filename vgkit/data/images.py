@@ -63,7 +63,7 @@ def sequences(
     Raises:
         ValueError: If `step` is no whole number that divides the pixels.
     """
-    step = _check.whole("step", step, 1)
+    step = _check.int_at_least("step", step, 1)
     if images.shape[1] % step:
         raise ValueError(f"step must divide the {images.shape[1]} pixels of an image; got {step}")
     return images.reshape(len(images), -1, step)

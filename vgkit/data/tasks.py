@@ -27,7 +27,7 @@ def two_spirals(
     Raises:
         ValueError: If `examples` is below 1 or `noise` is negative or not finite.
     """
-    examples = _check.whole("examples", examples, 1)
+    examples = _check.int_at_least("examples", examples, 1)
     if not (np.isfinite(noise) and noise >= 0):
         raise ValueError(f"noise must be a number of at least 0; got {noise!r}")
     key_angle, key_noise = jax.random.split(key)
@@ -60,7 +60,10 @@ def adding_problem(
     Source:
         {cite}`hochreiter1997`; in the form of {cite:t}`arjovsky2016`.
     """
-    examples, length = _check.whole("examples", examples, 1), _check.whole("length", length, 2)
+    examples, length = (
+        _check.int_at_least("examples", examples, 1),
+        _check.int_at_least("length", length, 2),
+    )
     key_value, key_first, key_second = jax.random.split(key, 3)
     values = jax.random.uniform(key_value, (examples, length))
     first = jax.random.randint(key_first, (examples,), 0, length // 2)
@@ -100,8 +103,14 @@ def copy_memory(
     Source:
         {cite}`hochreiter1997`; in the form of {cite:t}`arjovsky2016`.
     """
-    examples, delay = _check.whole("examples", examples, 1), _check.whole("delay", delay, 1)
-    symbols, memory = _check.whole("symbols", symbols, 2), _check.whole("memory", memory, 1)
+    examples, delay = (
+        _check.int_at_least("examples", examples, 1),
+        _check.int_at_least("delay", delay, 1),
+    )
+    symbols, memory = (
+        _check.int_at_least("symbols", symbols, 2),
+        _check.int_at_least("memory", memory, 1),
+    )
     drawn = jax.random.randint(key, (examples, memory), 0, symbols)
     blanks = jnp.full((examples, memory + delay), symbols)
     shown = jnp.concatenate([drawn, blanks], axis=1).at[:, memory + delay - 1].set(symbols + 1)

@@ -8,9 +8,18 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
+<<<<<<< HEAD
 from vgkit import _check, recurrent
 from vgkit.grads.kernel import backward
 from vgkit.grads.norms import l2, rms
+=======
+from vgkit import _check, activations, recurrent
+from vgkit._numbers import rms
+from vgkit.grads.norms import NORMS
+
+StatesLoss = Callable[[Float[Array, "states hidden"]], Float[Array, ""]]
+"""A function (states) -> scalar, the loss of one sequence given its hidden states."""
+>>>>>>> hub/next
 
 
 class StateNorms(NamedTuple):
@@ -104,7 +113,7 @@ def state_norms(
     _check.shape("direction", direction, (len(x), cell.w_rec.shape[-1]))
     inputs = x.shape[1]
     length = inputs if length is None else length
-    if not _check.traced(length) and _check.whole("length", length, 1) > inputs:
+    if not _check.traced(length) and _check.int_at_least("length", length, 1) > inputs:
         raise ValueError(f"length must be at most {inputs}, the inputs there are; got {length}")
 
     def one(x: Array, u: Array) -> StateNorms:

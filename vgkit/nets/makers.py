@@ -52,7 +52,7 @@ def mlp(
     draw = initialiser(init, std)
     if len(widths) < 2:
         raise ValueError(f"widths must name the input and the output at least; got {widths!r}")
-    widths = [_check.whole("each of widths", width, 1) for width in widths]
+    widths = [_check.int_at_least("each of widths", width, 1) for width in widths]
     *keys, last = jax.random.split(key, len(widths) - 1)
     *hidden, outputs = widths
 

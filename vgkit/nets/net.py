@@ -110,7 +110,7 @@ def check_net(net: Net) -> None:
     if form.depth is not None and not net.stacked:
         raise ValueError(f"depth must be left out for a net not stacked; got {form.depth!r}")
     known = form.depth is not None and not _check.traced(form.depth)
-    if known and _check.whole("depth", form.depth, 1) > net.size:
+    if known and _check.int_at_least("depth", form.depth, 1) > net.size:
         raise ValueError(
             f"depth must be at most {net.size}, the layers there are; got {form.depth}"
         )

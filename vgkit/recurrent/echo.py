@@ -109,8 +109,8 @@ def memory_curve(
         {cite}`jaeger2001memory`.
     """
     _check.shape("u", u, (None,))
-    delays = _check.whole("delays", delays, 1)
-    washout = _check.whole("washout", washout, delays)
+    delays = _check.int_at_least("delays", delays, 1)
+    washout = _check.int_at_least("washout", washout, delays)
     if len(u) - washout < 4:
         raise ValueError(f"washout must leave at least 4 of the {len(u)} states; got {washout}")
     states = run(cell, u[:, None]).h[1:][washout:]

@@ -60,7 +60,7 @@ def network(key: Array, cell: Cell, outputs: int) -> Network:
     Raises:
         ValueError: If `outputs` is below 1.
     """
-    outputs = _check.whole("outputs", outputs, 1)
+    outputs = _check.int_at_least("outputs", outputs, 1)
     hidden = cell.w_rec.shape[-1]
     w = jax.random.normal(key, (outputs, hidden)) / jnp.sqrt(hidden)
     return Network(cell, Readout(w, jnp.zeros(outputs)))

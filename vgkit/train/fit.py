@@ -95,9 +95,9 @@ def fit(
     first = jax.tree.map(lambda leaf: leaf[0], net) if seeds else net
     data, function = _prepared(first, data, loss)
     examples = len(data.x_train)
-    epochs = _check.whole("epochs", epochs, 1)
-    batch = examples if batch is None else _check.whole("batch", batch, 1)
-    probe = min(128, examples) if probe is None else _check.whole("probe", probe, 1)
+    epochs = _check.int_at_least("epochs", epochs, 1)
+    batch = examples if batch is None else _check.int_at_least("batch", batch, 1)
+    probe = min(128, examples) if probe is None else _check.int_at_least("probe", probe, 1)
     for name, value in (("batch", batch), ("probe", probe)):
         if value > examples:
             raise ValueError(
@@ -105,7 +105,7 @@ def fit(
             )
     per_epoch = examples // batch
     steps = epochs * per_epoch
-    every = per_epoch if every is None else _check.whole("every", every, 1)
+    every = per_epoch if every is None else _check.int_at_least("every", every, 1)
     if steps % every:
         raise ValueError(f"every must divide the {steps} steps; got {every}")
     plan = _Plan(epochs, batch, steps, every, probe if layers else None)

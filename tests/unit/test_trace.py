@@ -1,0 +1,284 @@
+"""Layers of models of any library, and their gradients against backpropagation by hand."""
+
+from typing import NamedTuple
+
+import equinox
+import flax.linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from vgkit import grads, nets, trace
+from vgkit.diagnosis import tap
+
+
+@pytest.fixture(autouse=True)
+def users_models():
+    """Models of users add biases to batches as they are."""
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
+KEY = jax.random.key(0)
+BATCH, WIDTHS = 6, (3, 5, 5, 2)
+X = jax.random.normal(KEY, (BATCH, 3))
+Y = jnp.arange(BATCH) % 2
+NET = nets.mlp(KEY, WIDTHS, "tanh", init="glorot_normal")
+PARAMS = [(layer.w.T, layer.b + 0.1) for layer in (*NET.layers, NET.readout)]
+
+
+def mlp(params, x):
+    *hidden, (w, b) = params
+    for v, c in hidden:
+        x = jnp.tanh(x @ v + c)
+    return x @ w + b
+
+
+def scanned(params, x):
+    """The same for equal widths: one scan over the hidden layers."""
+    first, stacked, last = params
+    h = jnp.tanh(x @ first[0] + first[1])
+    h, _ = jax.lax.scan(lambda h, layer: (jnp.tanh(h @ layer[0] + layer[1]), None), h, stacked)
+    return h @ last[0] + last[1]
+
+
+def by_hand(params, x, y):
+    """Error signals of every example, by the chain rule written out."""
+    hs = [np.asarray(x)]
+    for w, b in params[:-1]:
+        hs.append(np.tanh(hs[-1] @ w + b))
+    w, b = params[-1]
+    exp = np.exp(hs[-1] @ w + b)
+    deltas = [exp / exp.sum(axis=1, keepdims=True) - np.eye(exp.shape[1])[y]]
+    for (w, _), h in zip(params[:0:-1], hs[:0:-1], strict=True):
+        deltas.insert(0, (deltas[0] @ np.asarray(w).T) * (1 - h**2))
+    return hs, deltas
+
+
+def names(model, params, x=X):
+    return [layer.name for layer in trace.read(model, params, x).layers]
+
+
+# Signals of any model
+
+
+def agrees(signals, params):
+    """The signals are those of backpropagation by hand, layer by layer."""
+    hs, deltas = by_hand(params, X, Y)
+    for layer, (h, delta) in enumerate(zip(hs, deltas, strict=True)):
+        close = {"rtol": 1e-9, "atol": 1e-14}
+        np.testing.assert_allclose(signals.error_signals[layer], delta, **close)
+        np.testing.assert_allclose(signals.weight_gradients[layer], h.T @ delta / BATCH, **close)
+        np.testing.assert_allclose(signals.bias_gradients[layer], delta.mean(axis=0), **close)
+    for (w, _), delta, mine in zip(params[1:], deltas[1:], signals.hidden_gradients, strict=True):
+        np.testing.assert_allclose(mine, delta @ np.asarray(w).T, rtol=1e-9)
+
+
+def test_signals_of_a_list_of_weights_and_biases():
+    signals = grads.signals(mlp, PARAMS, X, Y)
+    agrees(signals, PARAMS)
+    assert signals.names == ("0/0", "1/0", "2/0")
+    loss = lambda params: jnp.mean(jax.vmap(grads.cross_entropy)(mlp(params, X), Y))  # noqa: E731
+    for mine, expected in zip(*map(jax.tree.leaves, (signals.gradient, jax.grad(loss)(PARAMS))),
+                              strict=True):  # fmt: skip
+        np.testing.assert_allclose(mine, expected, rtol=1e-12)
+    assert "2/0" in str(signals) and signals.depth == 2
+
+
+def test_signals_through_a_scan():
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf, leaf[::-1]]), PARAMS[1])
+    params = (PARAMS[0], stacked, PARAMS[2])
+    unrolled = [PARAMS[0], *zip(*stacked, strict=True), PARAMS[2]]
+    signals = grads.signals(jax.jit(scanned), params, X, Y)
+    agrees(signals, unrolled)
+    assert signals.names == ("0/0", "1/0[0]", "1/0[1]", "1/0[2]", "2/0")
+
+
+def test_signals_of_a_net_are_the_same_with_and_without_the_tracer():
+    traced, own = grads.signals(nets.forward, NET, X, Y), grads.signals(NET, X, Y)
+    for name in ("error_norms", "weight_norms", "bias_norms", "hidden_norms", "ratio", "losses"):
+        np.testing.assert_allclose(getattr(traced, name), getattr(own, name), rtol=1e-12)
+    assert traced.names == ("layers/0/w", "layers/1/w", "readout/w")
+
+
+def test_signals_go_through_jit_and_in_float64():
+    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), PARAMS)
+    compiled = jax.jit(lambda params, x, y: grads.signals(mlp, params, x, y))(narrow, X, Y)
+    own, wide = (grads.signals(mlp, narrow, X.astype(jnp.float32), Y, dtype=dtype)
+                 for dtype in (None, "float64"))  # fmt: skip
+    assert own.weight_gradients[0].dtype == jnp.float32
+    assert wide.weight_gradients[0].dtype == wide.error_signals[0].dtype == jnp.float64
+    for signals in (compiled, own):
+        np.testing.assert_allclose(signals.error_norms, wide.error_norms, rtol=1e-5)
+
+
+def test_a_loss_of_the_batch_and_a_loss_of_one_example():
+    def mean(outputs, labels):  # of no use for one example, whose label has no length
+        return -jnp.mean(jax.nn.log_softmax(outputs)[jnp.arange(len(labels)), labels])
+
+    signals = grads.signals(mlp, PARAMS, X, Y, loss=mean)
+    np.testing.assert_allclose(signals.error_norms, grads.signals(mlp, PARAMS, X, Y).error_norms)
+
+
+def test_what_a_layer_does_not_have_is_missing():
+    def model(params, x):
+        return jnp.tanh(tap(x * params["scale"], "scaled")) @ params["w"]
+
+    params = {"scale": jnp.full((1, 3), 0.5), "w": jnp.ones((3, 2))}
+    signals = grads.signals(model, params, X, Y)
+    assert signals.names == ("scaled", "w")
+    assert np.isnan(signals.bias_norms).all()
+    assert np.isnan(signals.weight_norms).tolist() == [True, False]
+
+
+# Libraries
+
+
+def test_equinox():
+    module = equinox.nn.MLP(3, 2, 5, 2, jnp.tanh, key=KEY)
+    params = [(layer.weight.T, layer.bias) for layer in module.layers]
+    signals = grads.signals(module, None, X, Y)
+    hs, deltas = by_hand(params, X, Y)
+    for layer, (h, delta) in enumerate(zip(hs, deltas, strict=True)):
+        np.testing.assert_allclose(signals.error_signals[layer], delta, rtol=1e-9, atol=1e-14)
+        expected = delta.T @ h / BATCH
+        np.testing.assert_allclose(signals.weight_gradients[layer], expected, rtol=1e-9)
+    assert signals.names == tuple(f"layers/{layer}/weight" for layer in range(3))
+    mapped = grads.signals(lambda module, x: jax.vmap(module)(x), module, X, Y)
+    np.testing.assert_allclose(mapped.bias_norms, signals.bias_norms, rtol=1e-12)
+
+
+def test_flax():
+    class Linen(flax.linen.Module):
+        @flax.linen.compact
+        def __call__(self, x):
+            return flax.linen.Dense(2)(jnp.tanh(flax.linen.Dense(5, name="hidden")(x)))
+
+    class Nnx(nnx.Module):
+        def __init__(self, rngs):
+            self.conv = nnx.Conv(1, 4, (2,), rngs=rngs)
+            self.norm = nnx.BatchNorm(4, rngs=rngs)
+            self.output = nnx.Linear(12, 2, rngs=rngs)
+
+        def __call__(self, x):
+            h = nnx.relu(self.norm(self.conv(x[..., None])))
+            return self.output(h.reshape(len(h), -1))
+
+    linen, module, x = Linen(), Nnx(nnx.Rngs(0)), X.astype(jnp.float32)
+    variables = linen.init(KEY, x)
+    expected = ["params/hidden/kernel", "params/Dense_0/kernel"]
+    assert names(linen, variables, x) == names(linen.apply, variables, x) == expected
+    assert names(module, None, x) == ["conv/kernel", "output/kernel"]
+    layers = trace.read(module, None, x).layers
+    assert [(layer.depth, layer.units) for layer in layers] == [(1, 4), (2, 2)]
+
+
+def test_haiku():
+    # dm-haiku is no dependency; these are the signatures of its `transform`.
+    class Transformed(NamedTuple):
+        init: object
+        apply: object
+
+    def with_rng(params, rng, x):
+        assert rng is None
+        return mlp(params, x)
+
+    for apply in (with_rng, mlp):
+        pair = Transformed(None, apply)
+        assert names(pair, PARAMS) == names(apply, PARAMS) == ["0/0", "1/0", "2/0"]
+    with pytest.raises(ValueError, match="params must be the variables of the model"):
+        trace.read(Transformed(None, mlp), None, X)
+
+
+# Layers
+
+
+def test_repeated_and_tapped_and_hidden_layers():
+    w = jnp.eye(3)
+    assert names(lambda w, x: jnp.tanh(x @ w) @ w, w) == ["", ", use 2"]
+    assert names(lambda w, x: tap(x @ w, "z"), w) == ["z"]
+    np.testing.assert_array_equal(tap(X, "x"), X)
+
+    def branch(w, x):
+        return jax.lax.cond(x[0, 0] > 0, lambda: x @ w, lambda: x) @ w
+
+    assert "Not traced, though layers are inside: cond" in str(trace.read(branch, w, X))
+
+
+def test_layers_around_and_inside_scans():
+    def recurrent(params, x):
+        z = x @ params["in"] + params["b"]  # the inputs' products, taken before the scan
+
+        def step(h, z):
+            h = jnp.tanh(z + h @ params["w"])
+            return h, h @ params["out"]
+
+        _, out = jax.lax.scan(step, jnp.zeros((len(x), 4)), jnp.swapaxes(z, 0, 1), reverse=True)
+        return out[0]
+
+    params = {"in": jnp.ones((3, 4)), "b": jnp.ones(4), "w": jnp.eye(4), "out": jnp.ones((4, 2))}
+    x = jnp.ones((BATCH, 3, 3))
+    layers = trace.read(recurrent, params, x).layers
+    assert [layer.depth for layer in layers if layer.name.startswith("w")] == [1, 2, 3]
+    # The last of the rows is read first.
+    assert [layer.name for layer in layers if layer.name.startswith("w")] == [
+        "w[2]",
+        "w[1]",
+        "w[0]",
+    ]
+    assert np.isfinite(grads.signals(recurrent, params, x, Y).error_norms).all()
+
+
+def test_weights_that_are_stacked_on_the_way_have_no_rows_of_their_own():
+    def model(params, x):
+        rows = jnp.stack(params)
+        return jax.lax.scan(lambda h, w: (jnp.tanh(h @ w), None), x, rows)[0]
+
+    params = [jnp.eye(3)] * 5
+    signals = grads.signals(model, params, X, Y)
+    assert len(signals.weight_gradients) == 5 and signals.weight_gradients[4].shape == (3, 3)
+
+
+def test_a_narrow_model_in_float64():
+    def model(w, x):  # insists on a format of its own
+        return jax.nn.relu(x.astype(jnp.bfloat16) @ w.astype(jnp.bfloat16)) @ jnp.ones((3, 2))
+
+    x = X.at[0].set(0.0)  # at 0 the slope of relu is 0 by its rule
+    signals = grads.signals(model, jnp.eye(3) / 3, x, Y, dtype="float64")
+    outputs = np.maximum(np.asarray(x) / 3, 0) @ np.ones((3, 2))
+    np.testing.assert_allclose(signals.losses, np.full(BATCH, np.log(2)), rtol=1e-12)
+    assert outputs.shape == (BATCH, 2)
+    delta = (0.5 - np.eye(2)[Y]) @ np.ones((2, 3)) * (np.asarray(x) > 0)
+    np.testing.assert_allclose(signals.error_signals[0], delta, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"params": [jnp.arange(3)]}, "params must hold a floating-point array; it holds"),
+     ({"params": []}, "params must hold a floating-point array; it holds nothing"),
+     ({"model": 3}, "model must be a function .*got 3"),
+     ({"x": X[:, :2]}, "model must be a function .* called so it raised"),
+     ({"x": X[:0]}, "x must hold at least one example"),
+     ({"x": X.at[0, 0].set(jnp.inf)}, "x must be finite"),
+     ({"y": Y[:5]}, "x and y must have one row for each example"),
+     ({"y": Y + 2}, "labels from 0 to 1"),
+     ({"y": Y * 1.0}, "whole-number labels"),
+     ({"y": X, "loss": "mean_squared_error"}, "y must have the shape of the outputs"),
+     ({"loss": lambda output, label: output}, "loss must be a function"),
+     ({"loss": "cross entropy"}, "loss must be one of mean_squared_error"),
+     ({"dtype": "float16"}, "dtype must be None or 'float64'"),
+     ({"model": lambda params, x: x + params[0][1][:3]}, "a product of data and params")],
+)  # fmt: skip
+def test_bad_input(change, message):
+    given = {"model": mlp, "params": PARAMS, "x": X, "y": Y} | change
+    with pytest.raises(ValueError, match=message):
+        grads.signals(
+            given.pop("model"), *(given.pop(name) for name in ("params", "x", "y")), **given
+        )
+
+
+def test_the_number_of_arguments():
+    with pytest.raises(ValueError, match="takes params, x and y; got 2"):
+        grads.signals(mlp, X, Y)

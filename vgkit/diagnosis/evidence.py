@@ -1,0 +1,215 @@
+"""What one backward pass says of every layer, in numbers that can be judged."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vgkit._numbers import mean_cosine, rms
+from vgkit.diagnosis.slopes import Slopes, UnitSlopes, slope_variables, slopes, unit_slopes
+from vgkit.grads import models
+from vgkit.trace import Layer, Traced
+from vgkit.trace.interpreter import widen
+from vgkit.trace.layers import depths
+
+
+@dataclass(frozen=True)
+class LayerEvidence:
+    """One layer, or one iteration of a layer in a scan; NaN where there is no such number.
+
+    Attributes:
+        name: Path of its weights in the parameters' tree, or the name of a tap.
+        depth: Place in the order from the input, from 1 on.
+        units: How many it has.
+        output: Whether nothing comes after it.
+        error_signal: RMS of the error signal dL_i/dz over examples and units.
+        error_norm: L2 norm of the error signal of one example, RMS over the examples.
+        upstream_gradient: L2 norm, as `error_norm`, of all that reaches the layers up to here: the
+            gradient with respect to the cut behind this layer.
+        weight_gradient: RMS of the gradient of the mean loss with respect to its weights.
+        weights: RMS of its weights.
+        cosine: Mean cosine between the layer's data h for two different examples.
+        dead: Share of its units whose activation has no slope for any example.
+        saturated: Share of its activation's slopes below a tenth of the largest, where the
+            activation is flat on both sides.
+    """
+
+    name: str
+    depth: int
+    units: int
+    output: bool
+    error_signal: float
+    error_norm: float
+    upstream_gradient: float
+    weight_gradient: float
+    weights: float
+    cosine: float
+    dead: float
+    saturated: float
+
+
+class Measured(NamedTuple):
+    """One pass forward and back in float64, as NumPy arrays: see `kernel.Backward`.
+
+    `data` are the values of the layers' data h, by variable.
+    """
+
+    loss: Any
+    outputs: Any
+    data: dict[int, Any]
+    slopes: Slopes
+    by_params: list[Any]
+    by_probes: dict[int, Any]
+
+
+class Experiment:
+    """A model in float64, with what was measured of it; runs inside `enable_x64(True)`."""
+
+    def __init__(self, problem: models.Problem):
+        model = problem.traced.model
+        self.traced = traced = problem.traced.widened()
+        # In NumPy, whose arithmetic compiles nothing; and one program for all of a model.
+        self.parameters, self.inputs, self.y = jax.tree.map(
+            lambda part: widen(np.asarray(part)), (model.parameters, model.inputs, problem.y)
+        )
+        data = layer_data(traced)
+        run = models.measure(traced, problem.losses, data | slope_variables(traced))
+
+        @jax.jit
+        def measured(parameters: Any, inputs: Any, y: Any) -> Measured:
+            back = run(parameters, inputs, y)
+            outputs, recorded = back.aux
+            h, found = {v: recorded[v] for v in data}, slopes(traced, recorded)
+            loss = jnp.mean(back.losses)
+            return Measured(loss, outputs, h, found, back.by_params, back.by_probes)
+
+        @jax.jit
+        def loss(parameters: Any) -> Any:
+            outputs, _ = traced.run(parameters, self.inputs, {})
+            return jnp.mean(problem.losses(outputs, self.y))
+
+        self._measured, self.loss = measured, loss
+        self.measured = self.measure(self.parameters)
+
+    def measure(self, parameters: Sequence[Any]) -> Measured:
+        """Measure everything at other parameters."""
+        return as_numpy(self._measured(parameters, self.inputs, self.y))
+
+
+def layer_data(traced: Traced) -> set[int]:
+    """Variables that hold the data of layers."""
+    return {op.h for op in traced.graph.layers}
+
+
+def as_numpy(tree: Any) -> Any:
+    """The same in NumPy; formats that NumPy does not have become float32."""
+
+    def convert(array: Any) -> np.ndarray:
+        array = np.asarray(array)
+        return array if array.dtype.kind in "fiub" else array.astype(np.float32)
+
+    return jax.tree.map(convert, tree)
+
+
+def layer_evidence(traced: Traced, measured: Measured) -> list[LayerEvidence]:
+    """One entry for each layer, input side first."""
+    upstream = _upstream(traced, measured)
+    units = {here.depth: here for here in unit_slopes(traced, measured.slopes)}
+    parameters = [np.asarray(array, np.float64) for array in traced.model.parameters]
+    examples = traced.model.examples
+
+    def size(layer: Layer, arrays: Sequence[Any]) -> float:
+        none = layer.weights is None
+        return np.nan if none else float(rms(layer.parameter(arrays, layer.weights)))
+
+    def row(layer: Layer) -> LayerEvidence:
+        error = layer.of(measured.by_probes)
+        here = units.get(layer.depth, UnitSlopes(layer.depth, None, np.nan))
+        return LayerEvidence(
+            name=layer.name,
+            depth=layer.depth,
+            units=layer.units,
+            output=layer.output,
+            error_signal=float(rms(error)),
+            error_norm=float(np.sqrt(np.sum(error**2) / examples)),
+            upstream_gradient=upstream.get(layer.depth, np.nan),
+            weight_gradient=size(layer, measured.by_params),
+            weights=size(layer, parameters),
+            cosine=_cosine(layer.of(measured.data, "h"), examples),
+            dead=np.nan if here.dead is None else float(np.mean(here.dead)),
+            saturated=here.saturated,
+        )
+
+    return [row(layer) for layer in traced.layers]
+
+
+def _upstream(traced: Traced, measured: Measured) -> dict[int, float]:
+    """Norm of the gradient with respect to every cut, by depth."""
+    norms = {}
+    for cut in traced.graph.cuts:
+        squares = 0.0
+        for v in cut.variables:
+            gradient = measured.by_probes[v]
+            axes = tuple(range(0 if cut.loop is None else 1, gradient.ndim))
+            squares = squares + np.sum(gradient**2, axis=axes)
+        sizes = np.sqrt(np.atleast_1d(squares) / traced.model.examples)
+        norms |= zip(depths(cut), sizes.tolist(), strict=True)
+    return norms
+
+
+def _cosine(data: np.ndarray, examples: int) -> float:
+    """Mean cosine between two examples' data; NaN for fewer than two that are not 0."""
+    axes = [i for i, size in enumerate(data.shape) if size == examples]
+    axes += [i for i, size in enumerate(data.shape) if size % examples == 0]
+    if examples < 2 or not axes:
+        return np.nan
+    rows = np.moveaxis(np.asarray(data, np.float64), axes[0], 0).reshape(examples, -1)
+    rows = rows[np.linalg.norm(rows, axis=1) > 0]
+    return float(mean_cosine(rows)) if len(rows) > 1 else np.nan
+
+
+class DeadUnits(NamedTuple):
+    """Shares of units without slope, by depth, and the depths at which none has one on the batch.
+
+    With `wide_inputs`, the shares are of those that have none for random inputs wider than the data
+    either.
+    """
+
+    shares: Mapping[int, float] = MappingProxyType({})
+    on_batch: frozenset[int] = frozenset()
+    wide_inputs: bool = False
+
+
+def dead_units(here: Experiment) -> DeadUnits:
+    """Look for units without slope, on the batch and on wider random inputs."""
+    traced, found = here.traced, here.measured.slopes
+    dead = [(s.depth, s.dead) for s in unit_slopes(traced, found) if s.dead is not None]
+    on_batch = frozenset(depth for depth, units in dead if np.all(units))
+    wide_inputs = all(v.dtype.kind == "f" for v in here.inputs)
+    if wide_inputs and any(np.mean(units) > 0.3 for _, units in dead):
+
+        @jax.jit
+        def slope_sizes(inputs: Any) -> list[Any]:
+            _, recorded = traced.run(here.parameters, inputs, {}, slope_variables(traced))
+            return slopes(traced, recorded).sizes
+
+        random = np.random.default_rng(0)
+        for k in range(max(4, -(-512 // traced.model.examples))):
+            wider = [_wider(random, v, (1.0, 3.0)[k % 2]) for v in here.inputs]
+            again = unit_slopes(traced, found._replace(sizes=as_numpy(slope_sizes(wider))))
+            others = [s.dead for s in again if s.dead is not None]
+            dead = [(d, a & b) for (d, a), b in zip(dead, others, strict=True)]
+    shares: dict[int, float] = {}
+    for depth, units in dead:
+        shares[depth] = max(float(np.mean(units)), shares.get(depth, 0.0))
+    return DeadUnits(shares, on_batch, wide_inputs)
+
+
+def _wider(random: np.random.Generator, data: np.ndarray, scale: float) -> Any:
+    """Gaussian inputs around the data's mean, wider than the data."""
+    spread = scale * (data.std(axis=0) + data.std())
+    return data.mean(axis=0) + spread * random.standard_normal(data.shape)

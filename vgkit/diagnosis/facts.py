@@ -1,0 +1,243 @@
+"""Everything that is measured for a diagnosis; nothing is judged here."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vgkit._numbers import rms
+from vgkit.diagnosis import steps
+from vgkit.diagnosis.evidence import (
+    DeadUnits,
+    Experiment,
+    LayerEvidence,
+    as_numpy,
+    dead_units,
+    layer_data,
+    layer_evidence,
+)
+from vgkit.diagnosis.history import History, Moved, match, read_history
+from vgkit.grads import models
+from vgkit.trace import Traced
+from vgkit.trace.jaxpr import enable_x64
+
+
+class Underflow(NamedTuple):
+    """Share of a gradient's entries that are 0 in a format and only too small for it in float64."""
+
+    share: float = 0.0
+    of: str = ""
+    format: str = ""
+
+
+class Facts(NamedTuple):
+    """What was measured; None or NaN where it could not be.
+
+    Attributes:
+        examples: In the batch.
+        history: What the history says.
+        bad_params: Names of parameters that are not finite.
+        layers: The layers, input side first.
+        opaque: Operations with layers inside that are not among these.
+        loss: Mean loss.
+        reference: Mean loss of a net that knows the targets but not which example has which.
+        moved: How far each array moved in the history.
+        bad_layer: First place with values that are not finite.
+        overflow: Whether the model's own number format gives such values and float64 does not.
+        underflow: The gradient that loses most in the model's own number format.
+        opened: Upstream gradients after three small steps, where they were exactly 0 before.
+        dead: Units without slope.
+        unmoved: Names of weights that get no gradient though their layer gets a signal, or no
+            update though they have a gradient.
+        descent: Share of the loss that the best step along the gradient takes away.
+        adam: Share of the loss that short runs of Adam on a copy take away, where `descent` is
+            next to nothing though something was learnt.
+        step: The first step of the optimiser.
+    """
+
+    examples: int
+    history: History
+    bad_params: Sequence[str] = ()
+    layers: Sequence[LayerEvidence] = ()
+    opaque: Sequence[str] = ()
+    loss: float = np.nan
+    reference: float = np.nan
+    moved: Sequence[Moved] = ()
+    bad_layer: str | None = None
+    overflow: bool = False
+    underflow: Underflow = Underflow()
+    opened: Sequence[float] | None = None
+    dead: DeadUnits = DeadUnits()
+    unmoved: Sequence[str] = ()
+    descent: float = np.nan
+    adam: float = np.nan
+    step: steps.Search | None = None
+
+
+def gather(problem: models.Problem, known_loss: str | None, history: Any, optimiser: Any) -> Facts:
+    """Measure everything."""
+    model = problem.traced.model
+    facts = Facts(model.examples, read_history(history))
+    arrays = zip(model.names, model.parameters, strict=True)
+    bad = [name for name, array in arrays if not _finite(as_numpy(array))]
+    if bad:
+        return facts._replace(bad_params=bad)
+    with enable_x64(True):
+        here = Experiment(problem)
+        traced, measured = here.traced, here.measured
+        facts = facts._replace(
+            layers=layer_evidence(traced, measured),
+            opaque=sorted(set(traced.graph.opaque)),
+            loss=float(measured.loss),
+            reference=_reference(problem, known_loss, here),
+            moved=match(facts.history, traced, measured.by_params),
+        )
+        if not np.isfinite(facts.loss) or not _finite(measured.outputs):
+            return facts._replace(bad_layer=_first_bad(traced, measured.data))
+        facts = facts._replace(
+            opened=_opened(here, facts.layers),
+            unmoved=_without_gradient(here),
+            descent=_share(steps.descent_gain(here), facts.loss),
+            dead=dead_units(here),
+        )
+        if facts.descent < 0.02 and not facts.loss >= facts.reference:
+            facts = facts._replace(adam=_share(steps.adam_gain(here), facts.loss))
+        if optimiser is not None:
+            updates = steps.first_updates(here, optimiser)
+            unmoved = dict.fromkeys([*facts.unmoved, *steps.without_update(here, updates)])
+            facts = facts._replace(unmoved=tuple(unmoved), step=steps.search(here, updates))
+    return _with_own_format(facts, problem, here)
+
+
+def _finite(tree: Any) -> bool:
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree) if leaf.dtype.kind == "f")
+
+
+def _share(part: float, whole: float) -> float:
+    return part / abs(whole) if whole else 0.0
+
+
+def _reference(problem: models.Problem, known_loss: str | None, here: Experiment) -> float:
+    """Loss of outputs that know all targets but not which example has which."""
+    y = here.y
+    if known_loss == "cross_entropy":
+        share = np.bincount(np.ravel(y)) / np.size(y)
+        share = share[share > 0]
+        return float(-np.sum(share * np.log(share))) or np.nan
+    if known_loss == "mean_squared_error":
+        return float(np.mean(np.var(np.asarray(y).reshape(len(y), -1), axis=0))) or np.nan
+    mean = jax.jit(lambda y: jnp.mean(problem.losses(here.measured.outputs, y)))
+    turns = range(1, min(problem.traced.model.examples, 9))
+    turned = [mean(jax.tree.map(lambda t, k=k: np.roll(t, k, axis=0), y)) for k in turns]
+    return float(np.mean(turned)) if turned else np.nan
+
+
+def _first_bad(traced: Traced, data: dict[int, Any]) -> str:
+    for op in sorted(traced.graph.layers, key=lambda op: op.depth):
+        if not _finite(data[op.h]):
+            return f"the data of {op.name or traced.model.names[min(op.leaves)]}"
+    return "the output"
+
+
+def upstream_gradients(layers: Sequence[LayerEvidence]) -> list[float]:
+    """What reaches each depth from above, output layer left out, input side first.
+
+    It is the gradient at the cuts if there are enough of them, or else the largest error signal of
+    the layers at each depth.
+    """
+    by_depth: dict[int, list[LayerEvidence]] = {}
+    for layer in layers:
+        if not layer.output:
+            by_depth.setdefault(layer.depth, []).append(layer)
+    cuts = {depth: same[0].upstream_gradient for depth, same in by_depth.items()}
+    cuts = {depth: norm for depth, norm in cuts.items() if not np.isnan(norm)}
+    third = len(by_depth) / 3
+    order = sorted(by_depth)
+    ends = cuts and min(cuts) <= order[int(third)] and max(cuts) >= order[-1 - int(third)]
+    if ends and len(cuts) >= 0.25 * len(by_depth) and (len(cuts) > 1 or len(by_depth) == 1):
+        return [cuts[depth] for depth in sorted(cuts)]
+    return [max(layer.error_norm for layer in by_depth[depth]) for depth in order]
+
+
+def _opened(here: Experiment, layers: Sequence[LayerEvidence]) -> list[float] | None:
+    """Upstream gradients after three small steps, where some were exactly 0."""
+    upstream = upstream_gradients(layers)
+    if not upstream or min(upstream) > 0:
+        return None
+    parameters, measured = here.parameters, here.measured
+    for _ in range(3):
+        parameters = [
+            array - 0.01 * (rms(array) or 0.1) * g / (rms(g) or 1.0)
+            for array, g in zip(parameters, measured.by_params, strict=True)
+        ]
+        measured = here.measure(parameters)
+    return upstream_gradients(layer_evidence(here.traced, measured))
+
+
+def _without_gradient(here: Experiment) -> list[str]:
+    """Weights without any gradient, though their layer has a signal or they change the loss."""
+    measured, ops = here.measured, here.traced.graph.layers
+    able: set[int] = set()
+    for op in ops:
+        if np.any(measured.data[op.h]) and np.any(measured.by_probes[op.z]):
+            able |= op.leaves
+    random, loss = np.random.default_rng(0), float(here.loss(here.parameters))
+    names = []
+    for i in sorted(set().union(*(op.leaves for op in ops))):
+        if np.any(measured.by_params[i]):
+            continue
+        w, others = here.parameters[i], list(here.parameters)
+        others[i] = w + 0.01 * rms(w) * random.standard_normal(w.shape)
+        if i in able or abs(float(here.loss(others)) - loss) > 1e-9 * abs(loss):
+            names.append(here.traced.model.names[i])
+    return names
+
+
+def _with_own_format(facts: Facts, problem: models.Problem, here: Experiment) -> Facts:
+    """The same in the model's own number format, for what it loses there."""
+    own, y = problem.traced, problem.y
+    model, ops = own.model, own.graph.layers
+    # Each gradient of the mean loss: its name, its own format, its values in float64.
+    rows = zip(model.names, model.parameters, here.measured.by_params, strict=True)
+    exact = [(name, array.dtype, g) for name, array, g in rows]
+    for op, wide in zip(ops, here.traced.graph.layers, strict=True):
+        label = f"the error signal of {op.name or model.names[min(op.leaves)]}"
+        signal = here.measured.by_probes[wide.z] / model.examples
+        exact.append((label, own.shape(op.z).dtype, signal))
+    if all(kind == jnp.float64 for _, kind, _ in exact):
+        return facts
+
+    def forward(parameters: Any, inputs: Any, y: Any) -> Any:
+        outputs = model.function(parameters, inputs)
+        return outputs, problem.losses(outputs, y)
+
+    finite = _finite(as_numpy(_as_written(forward)(model.parameters, model.inputs, y)))
+    for name, kind, array in exact:
+        if np.max(np.abs(array), initial=0.0) > float(jnp.finfo(kind).max):
+            return facts._replace(overflow=True, bad_layer=f"the gradient of {name}")
+    if finite and not any(np.any(_small(array, kind)) for _, kind, array in exact):
+        return facts
+    measure = _as_written(models.measure(own, problem.losses, layer_data(own)))
+    back = as_numpy(measure(model.parameters, model.inputs, y))
+    if not finite:
+        return facts._replace(overflow=True, bad_layer=_first_bad(own, back.aux[1]))
+    arrays = [*back.by_params, *(back.by_probes[op.z] for op in ops)]
+    lost = [
+        Underflow(float(np.mean((mine == 0) & _small(array, kind))), name, str(kind))
+        for (name, kind, array), mine in zip(exact, arrays, strict=True)
+    ]
+    return facts._replace(underflow=max(lost, default=Underflow()))
+
+
+def _as_written(function: Callable) -> Callable:
+    """Compiled, but each operation rounded to its number format: nothing is kept in a wider one."""
+    return jax.jit(function, compiler_options={"xla_allow_excess_precision": False})
+
+
+def _small(array: np.ndarray, kind: Any) -> np.ndarray:
+    """Where an array is so small that a format may lose it, but not beside its largest entry."""
+    size, limits = np.abs(array), jnp.finfo(kind)
+    least = float(limits.eps) * np.max(size, initial=0.0)
+    return np.asarray((size > least) & (size < 1e3 * float(limits.tiny)))

@@ -1,0 +1,144 @@
+"""What a diagnosis says, as text and in notebooks."""
+
+import html
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vgkit.diagnosis.evidence import LayerEvidence
+from vgkit.diagnosis.verdicts import Finding
+
+COLUMNS = {
+    "name": ("layer", "layer"),
+    "depth": ("depth", "depth"),
+    "units": ("units", "units"),
+    "error_signal": ("dL/dz", "error signal dL/dz, RMS"),
+    "upstream_gradient": ("upstream", "gradient that reaches this layer, L2"),
+    "weight_gradient": ("dL/dW", "weight gradient, RMS"),
+    "weights": ("W", "weights, RMS"),
+    "dead": ("dead", "units without slope"),
+    "saturated": ("satur.", "saturated"),
+    "cosine": ("cosine", "cosine of inputs"),
+}
+"""Columns of the evidence, with their heads in text and in a notebook."""
+SHOWN = 40
+_STYLE = """<style>
+.vg-report table {border-collapse: collapse; font-variant-numeric: tabular-nums}
+.vg-report table {font-size: 0.85em; width: auto}
+.vg-report th, .vg-report td {padding: 0.1em 0.6em; border-bottom: 1px solid; text-align: right}
+.vg-report tbody {white-space: nowrap}
+.vg-report table caption {text-align: left; caption-side: top; color: inherit}
+.vg-report th:first-child {text-align: left}
+.vg-report .vg-scroll {overflow-x: auto}
+</style>"""
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """A diagnosis; printed, or shown in a notebook, it gives the findings and the evidence.
+
+    Attributes:
+        findings: What stands in the way of learning, gravest first.
+        layers: The evidence, one entry for each layer, input side first.
+        notes: What limits the diagnosis, or is worth knowing.
+        loss: Mean loss of the batch.
+        reference_loss: Mean loss of a net that knows the targets but not which example has which.
+        ratio: Gradient that reaches the first layer over that at the last hidden layer.
+        best_gain: Share of the loss that the best step along the gradient takes away.
+    """
+
+    findings: tuple[Finding, ...]
+    layers: tuple[LayerEvidence, ...]
+    notes: tuple[str, ...]
+    loss: float
+    reference_loss: float
+    ratio: float
+    best_gain: float
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """Names of the findings, gravest first; ("healthy",) if there is none."""
+        return tuple(finding.verdict for finding in self.findings) or ("healthy",)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there is no finding."""
+        return not self.findings
+
+    @property
+    def summary(self) -> str:
+        """One sentence."""
+        if self.healthy:
+            return "Healthy: nothing was found that stands in the way of learning."
+        first = self.findings[0].sentence
+        return f"{', '.join(self.verdicts).capitalize()}: {first[0].lower()}{first[1:]}"
+
+    def __repr__(self) -> str:
+        """Summary, findings and evidence as text."""
+        return "\n".join(_lines(self))
+
+    def _repr_html_(self) -> str:
+        return f'<div class="vg-report">{"".join(_html(self))}</div>'
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield report.summary
+    for finding in report.findings:
+        yield f"\n{finding.verdict.capitalize()}. {finding.sentence}"
+        yield f"  threshold: {finding.threshold}"
+        yield f"  to confirm: {finding.confirm}"
+        if finding.remedies:
+            yield f"  to read: {', '.join(f'solutions/{page}' for page in finding.remedies)}"
+    rows = [tuple(short for short, _ in COLUMNS.values()), *_rows(report)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    yield ""
+    for name, *cells in rows:
+        yield "  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])])
+    for number, note in enumerate(report.notes):
+        yield "\n" * (number == 0) + f"Note: {note}"
+
+
+def _html(report: Report) -> Iterator[str]:
+    escape = html.escape
+    yield f"{_STYLE}<p><strong>{escape(report.summary)}</strong></p>"
+    for finding in report.findings:
+        remedies = "".join(f"<li><code>solutions/{page}</code></li>" for page in finding.remedies)
+        yield (
+            f"<details><summary>{escape(finding.verdict.capitalize())}: why, and what to do"
+            f"</summary><p>{escape(finding.sentence)}</p>"
+            f"<p>Threshold: {escape(finding.threshold)}</p>"
+            f"<p>To confirm: {escape(finding.confirm)}</p>"
+            + (f"<p>To read:</p><ul>{remedies}</ul>" if remedies else "")
+            + "</details>"
+        )
+    heads = "".join(f'<th scope="col">{escape(long)}</th>' for _, long in COLUMNS.values())
+    yield (
+        '<div class="vg-scroll" tabindex="0" role="region" aria-label="Evidence by layer">'
+        "<table><caption>Evidence for each layer, input side first</caption>"
+        f"<thead><tr>{heads}</tr></thead><tbody>"
+    )
+    for name, *cells in _rows(report):
+        data = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        yield f'<tr><th scope="row">{escape(name)}</th>{data}</tr>'
+    yield "</tbody></table></div>"
+    yield from (f"<p>Note: {escape(note)}</p>" for note in report.notes)
+
+
+def _rows(report: Report) -> Iterator[tuple[str, ...]]:
+    """Cells of the layers, or, of very many, of some at equal distances with both ends."""
+    layers, count = report.layers, len(report.layers)
+    if count > SHOWN:
+        layers = [layers[round(k * (count - 1) / (SHOWN - 1))] for k in range(SHOWN)]
+    for layer in layers:
+        yield tuple(_cell(getattr(layer, name), name) for name in COLUMNS)
+
+
+def _cell(value: Any, column: str) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if math.isnan(value):
+        return "\N{EN DASH}"
+    if column in {"dead", "saturated"}:
+        return f"{value:.0%}"
+    return f"{value:.4f}" if column == "cosine" else f"{value:.1e}"
