@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         trace,
         train,
     )
-    from vgkit.diagnosis import diagnose
+    from vgkit.diagnosis import diagnose as diagnose
 
 __version__ = "0.1.0"
 __all__ = [

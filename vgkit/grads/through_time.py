@@ -8,18 +8,9 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
-<<<<<<< HEAD
 from vgkit import _check, recurrent
+from vgkit._numbers import l2, rms
 from vgkit.grads.kernel import backward
-from vgkit.grads.norms import l2, rms
-=======
-from vgkit import _check, activations, recurrent
-from vgkit._numbers import rms
-from vgkit.grads.norms import NORMS
-
-StatesLoss = Callable[[Float[Array, "states hidden"]], Float[Array, ""]]
-"""A function (states) -> scalar, the loss of one sequence given its hidden states."""
->>>>>>> hub/next
 
 
 class StateNorms(NamedTuple):

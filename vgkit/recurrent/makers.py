@@ -38,7 +38,8 @@ def _draw(
     key: Array, kind: type[Cell], inputs: int, hidden: int, init: str | Initialiser, gain: float
 ) -> _Drawn:
     draw = init if callable(init) else _check.choice("init", init, _INITIALISERS)
-    inputs, hidden = _check.int_at_least("inputs", inputs, 1), _check.int_at_least("hidden", hidden, 1)
+    inputs = _check.int_at_least("inputs", inputs, 1)
+    hidden = _check.int_at_least("hidden", hidden, 1)
     if not 0 <= gain < float("inf"):
         raise ValueError(f"gain must be a number of at least 0; got {gain!r}")
     if draw is None:
