@@ -106,7 +106,9 @@ def test_all_gradients_agree_with_backpropagation_by_hand(loss):
 
     @jax.jit
     def signals(activation, skip):
-        chosen = net.replace(activation=activations.by_index(activation), skip=skip)
+        chosen = net.replace(
+            activation=activations.by_index(activation, [*activations.ACTIVATIONS]), skip=skip
+        )
         return grads.signals(chosen, x, y, loss=loss)
 
     for index, name in enumerate(activations.ACTIVATIONS):
@@ -231,7 +233,7 @@ STACKED = nets.mlp(KEY, (6,) * 8 + (4,), "tanh", init="he_uniform", stacked=True
 @jax.jit
 def profile(activation, depth, skip):
     x, y = batch("cross_entropy")
-    phi = activations.by_index(activation)
+    phi = activations.by_index(activation, [*activations.ACTIVATIONS])
     signals = grads.signals(STACKED.replace(activation=phi, depth=depth, skip=skip), x, y)
     norms = signals.error_norms, signals.weight_norms, signals.hidden_norms
     return *norms, signals.ratio, signals.decades_per_layer

@@ -8,12 +8,10 @@ place of layers, and the state that of the error signal.
 """
 
 from vgkit._numbers import l2, mean_cosine, rms
-from vgkit.grads.formats import FORMATS
 from vgkit.grads.jacobians import jacobians, product_spectrum, singular_values
 from vgkit.grads.losses import LOSSES, Loss, cross_entropy, loss_function, mean_squared_error
-from vgkit.grads.measure import signals
-from vgkit.grads.norms import NORMS, decades_per_layer
-from vgkit.grads.signals import PerLayer, Signals, per_layer
+from vgkit.grads.measure import FORMATS, signals
+from vgkit.grads.signals import NORMS, PerLayer, Signals, decades_per_layer, per_layer
 from vgkit.grads.through_time import (
     StateNorms,
     state_gradients,

@@ -10,11 +10,18 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from vgkit import _check, nets
-from vgkit.grads.formats import number_format
 from vgkit.grads.kernel import backward
 from vgkit.grads.losses import Loss, loss_function
 from vgkit.grads.signals import PerLayer, Signals, per_layer
 from vgkit.nets import net as forward_pass
+
+FORMATS = {
+    "float16": jnp.float16,
+    "bfloat16": jnp.bfloat16,
+    "float32": jnp.float32,
+    "float64": jnp.float64,
+}
+"""Every number format by name, narrowest first."""
 
 
 def signals(
@@ -72,6 +79,14 @@ def _net_signals(
     traced = any(map(_check.traced, [*given[0], *given[1]]))
     measure = _measured if traced else _compiled
     return measure(net, x, y, statistics, loss_scale, loss=loss, dtype=dtype)
+
+
+def number_format(format: str) -> Any:
+    """The dtype of a format, for measurements that are collected in float64."""
+    dtype = _check.choice("dtype", format, FORMATS)
+    if not jax.config.jax_enable_x64:
+        raise ValueError("jax_enable_x64 must be True to compare with float64; got False")
+    return dtype
 
 
 def prepare(

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Array
 
 from vgkit import _check, trace
-from vgkit.grads.formats import number_format
 from vgkit.grads.kernel import Backward, backward
 from vgkit.grads.losses import loss_function
+from vgkit.grads.measure import number_format
 from vgkit.grads.signals import PerLayer, Signals
 from vgkit.trace.interpreter import widen
 from vgkit.trace.layers import depths

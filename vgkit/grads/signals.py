@@ -1,6 +1,7 @@
 """All of a network's gradients, layer by layer: what a measurement returns."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from vgkit import _check, nets
-from vgkit.grads.norms import NORMS, decades_per_layer
+from vgkit._numbers import l2, rms
+
+NORMS = {"rms": rms, "l2": l2}
+"""Sizes of an array by name."""
 
 
 @jax.tree_util.register_dataclass
@@ -54,21 +58,11 @@ class PerLayer:
         norm = _check.choice("kind", kind, NORMS)
         if not len(self):
             raise ValueError("arrays must hold at least one layer; got none")
-        arrays = [] if self.output is None else [self.output[None]]
-        if isinstance(self.hidden, tuple):  # equal layers in one piece: cheaper than one by one
-            arrays = [*_runs(self.hidden), *arrays]
-        else:
-            arrays = [self.hidden, *arrays]
-        return jnp.concatenate([jax.vmap(norm)(array) for array in arrays])
-
-
-def _runs(arrays: tuple[Array, ...]) -> Iterator[Array]:
-    """Neighbours of one shape, stacked."""
-    start = 0
-    for end in range(1, len(arrays) + 1):
-        if end == len(arrays) or arrays[end].shape != arrays[start].shape:
-            yield jnp.stack(arrays[start:end])
-            start = end
+        runs = [self.hidden]
+        if isinstance(self.hidden, tuple):  # equal neighbours in one piece: cheaper than one by one
+            runs = [jnp.stack([*run]) for _, run in itertools.groupby(self.hidden, jnp.shape)]
+        runs += [] if self.output is None else [self.output[None]]
+        return jnp.concatenate([jax.vmap(norm)(run) for run in runs])
 
 
 def per_layer(net: nets.Net, name: str = "w") -> PerLayer:
@@ -82,6 +76,35 @@ def per_layer(net: nets.Net, name: str = "w") -> PerLayer:
         return PerLayer(getattr(net.layers, name), getattr(net.readout, name))
     hidden = tuple(getattr(layer, name) for layer in net.layers)
     return PerLayer(hidden, getattr(net.readout, name))
+
+
+def decades_per_layer(
+    norms: Float[Array, " layers"], depth: int | Array | None = None
+) -> Float[Array, ""]:
+    r"""Powers of ten that a signal loses with every layer on its way back.
+
+    .. math:: \log_{10} \|g_\ell\| \approx a + d\, \ell
+
+    Args:
+        norms: Size of a signal at every layer, input side first, all positive.
+        depth: How many of the layers count, a number that may be traced; all if left out.
+
+    Returns:
+        d by least squares, in decades per layer. Positive: the signal vanishes towards the input.
+        Negative: it explodes.
+
+    Raises:
+        ValueError: If there are fewer than two layers, or a norm is not positive and finite.
+    """
+    norms = jnp.asarray(norms)
+    if norms.ndim != 1 or len(norms) < 2:
+        raise ValueError(f"norms must hold at least two layers; got shape {norms.shape}")
+    depth = len(norms) if depth is None else depth
+    used = jnp.arange(len(norms)) < depth
+    if not _check.traced(norms) and not _check.traced(depth):
+        _check.positive("norms", norms[:depth])
+    layer = jnp.where(used, jnp.arange(len(norms)) - (depth - 1) / 2, 0.0)
+    return jnp.sum(layer * jnp.log10(jnp.where(used, norms, 1.0))) / jnp.sum(layer**2)
 
 
 @jax.tree_util.register_dataclass
