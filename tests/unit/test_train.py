@@ -8,6 +8,7 @@ import pytest
 from test_grads import backpropagation, slope, value
 
 from vgkit import data, grads, monitor, nets, recurrent, train
+from vgkit.train import history
 
 KEY = jax.random.key(0)
 WIDTHS = (6, 5, 5, 3)
@@ -175,7 +176,7 @@ def test_histograms_count_every_entry_once():
         jnp.array([[0.0, -0.0, 1e-30, 3e-20], [1e5, -jnp.inf, jnp.nan, 0.5]]),
         jnp.array([2.0, -0.03]),
     ]
-    counts = np.asarray(train.signal_histogram(layers))
+    counts = np.asarray(history.signal_histogram(layers))
     assert counts.shape == (2, 51)
     np.testing.assert_array_equal(counts.sum(axis=1), [8, 2])
     # log10: -19.5229 is in the first bin, -0.30103 in that from -0.5, the 40th; 0.301 in the next
@@ -183,7 +184,7 @@ def test_histograms_count_every_entry_once():
     expected = {(0, 0): 2, (0, 1): 1, (0, 2): 1, (0, 41): 1, (0, 50): 3, (1, 42): 1, (1, 38): 1}
     assert {tuple(map(int, i)): counts[tuple(i)] for i in np.argwhere(counts)} == expected
     z = [jnp.array([-jnp.inf, -11.0, -10.0, 0.1, 9.9, 10.0, jnp.nan])]
-    (counts,) = np.asarray(train.pre_activation_histogram(z))
+    (counts,) = np.asarray(history.pre_activation_histogram(z))
     assert counts.sum() == 7
     assert {int(i): int(counts[i]) for i in np.flatnonzero(counts)} == {
         0: 2,

@@ -10,7 +10,6 @@ from jaxtyping import Array, Float, Int
 from vgkit import _check
 
 TRAIN_SIZE = 1437
-"""How many of the digits are for training."""
 
 
 class Digits(NamedTuple):

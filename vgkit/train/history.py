@@ -11,9 +11,9 @@ from jaxtyping import Array, Float, Int
 from vgkit import activations, grads, nets
 
 SIGNAL_DECADES = np.linspace(-20, 4, 49)
-"""Edges between the bins of `signal_histogram`, as powers of ten."""
+"""Edges between the bins of a history's histograms of signals, as powers of ten."""
 PRE_ACTIVATION_EDGES = np.linspace(-10, 10, 41)
-"""Edges between the bins of `pre_activation_histogram`."""
+"""Edges between the bins of a history's histogram of pre-activations."""
 
 
 class Data(NamedTuple):
@@ -56,9 +56,12 @@ class History(NamedTuple):
         dead: Share of a hidden layer's units whose slope is exactly 0 for all of the probe batch.
             Other examples may still find them alive.
         saturated: Share of a hidden layer's slopes that are small, see `activations.saturated`.
-        error_histogram: Counts of the entries of dL/dz, see `signal_histogram`.
-        gradient_histogram: Counts of the entries of the weight gradient.
-        pre_activations: Counts of the entries of z, see `pre_activation_histogram`.
+        error_histogram: Counts of the entries of dL/dz by the power of ten of their absolute value:
+            how many are exactly 0, how many smaller than all of `SIGNAL_DECADES`, how many lie from
+            each of these edges to the next, and how many are beyond the last or not a number.
+        gradient_histogram: The same counts of the entries of the weight gradient.
+        pre_activations: Counts of the entries of z between `PRE_ACTIVATION_EDGES`, and beyond them;
+            what is not a number is counted last.
     """
 
     step: Int[Array, "*rows"]
@@ -82,16 +85,7 @@ class History(NamedTuple):
 def signal_histogram(
     layers: Sequence[Float[Array, "..."]],
 ) -> Int[Array, "{len(layers)} 51"]:
-    """Count the entries of every layer's signal by the power of ten of their absolute value.
-
-    Args:
-        layers: Error signals or weight gradients, one array for each layer.
-
-    Returns:
-        For each layer: how many are exactly 0, how many are smaller than all of `SIGNAL_DECADES`,
-        how many lie from each of these edges to the next, and how many are beyond the last or not
-        a number.
-    """
+    """Counts of the entries of every layer's signal, as `History` has them."""
 
     def place(entries: Array) -> Array:
         size = jnp.abs(entries)
@@ -103,13 +97,7 @@ def signal_histogram(
 def pre_activation_histogram(
     layers: Sequence[Float[Array, "..."]],
 ) -> Int[Array, "{len(layers)} 42"]:
-    """Count every layer's pre-activations between `PRE_ACTIVATION_EDGES`, and beyond them.
-
-    What is not a number is counted in the last bin.
-
-    Args:
-        layers: Pre-activations, one array for each layer.
-    """
+    """Counts of every layer's pre-activations, as `History` has them."""
     return _count(layers, lambda z: _bin(z, PRE_ACTIVATION_EDGES), len(PRE_ACTIVATION_EDGES) + 1)
 
 
