@@ -243,7 +243,7 @@ def test_batch_normalisation_is_scored_with_the_training_statistics():
     history = train.fit(net, given, optax.sgd(0.0), key=KEY, epochs=1, batch=8).history
     reference, test = np.asarray(given[0]), np.asarray(given[2])
     for layer in net.layers:
-        w, b, (scale, shift) = np.asarray(layer.w), np.asarray(layer.b), layer.norm
+        w, b, scale, shift = map(np.asarray, (layer.w, layer.b, *layer.norm))
         reference, test = reference @ w.T + b, test @ w.T + b
         mean, var = reference.mean(axis=0), reference.var(axis=0, ddof=1)  # as PyTorch keeps it
         biased = reference.var(axis=0)
