@@ -20,7 +20,6 @@ __all__ = [
     "ACTIVATIONS",
     "by_index",
     "function",
-    "prelu",
     "saturated",
     "saturated_share",
     "slope",

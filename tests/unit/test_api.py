@@ -107,3 +107,10 @@ def test_every_page_says_where_it_is_taught():
         assert labels
         for label in labels:
             assert room in next(text for text in pages if f"({label})=" in text), (room, label)
+
+
+def test_every_page_says_why_each_name_is_public():
+    for room, names in ROOMS.items():
+        rows = re.findall(r"^\| (`.*?) \|", (ROOT / "api" / f"{room}.md").read_text(), re.M)
+        listed = re.findall(r"`(\w+)`", " ".join(rows))
+        assert sorted(listed) == sorted(name.rpartition(".")[2] for name in names)

@@ -146,7 +146,7 @@ class Explorer:
 
     @cached_property
     def widget(self) -> ipywidgets.VBox:
-        """The live face: presets, controls and charts."""
+        """The live face, with presets, controls and charts."""
         buttons = []
         for label, preset in self._presets.items():
             button = ipywidgets.Button(description=label, layout={"width": "auto"})

@@ -21,11 +21,11 @@ class Layer:
     .. math:: z = W h + b
 
     Attributes:
-        w: Weights, shape (*stack, fan_out, fan_in).
-        b: Biases, shape (*stack, fan_out).
+        w: Weights, shape `(*stack, fan_out, fan_in)`.
+        b: Biases, shape `(*stack, fan_out)`.
         norm: `Norm`, where the layer is normalised.
-        gate: Learnt factor on the branch of a residual layer (ReZero), shape (*stack,).
-        alpha: Learnt negative slope of a PReLU, shape (*stack,).
+        gate: Learnt factor on the branch of a residual layer (ReZero), shape `(*stack,)`.
+        alpha: Learnt negative slope of a PReLU, shape `(*stack,)`.
     """
 
     w: Any

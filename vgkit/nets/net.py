@@ -66,7 +66,7 @@ class Net:
 
     @property
     def depth(self) -> Any:
-        """Number of hidden layers in use: all, or for a stacked net as chosen by `replace`."""
+        """Number of hidden layers in use, all or for a stacked net as chosen by `replace`."""
         return self.size if self.form.depth is None else self.form.depth
 
     @property

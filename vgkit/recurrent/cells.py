@@ -22,9 +22,9 @@ class Cell:
     The gates of a gated cell are on the leading axis of its arrays.
 
     Attributes:
-        w_in: Weights on the input, shape (*gates, hidden, inputs).
-        w_rec: Weights on the state of the step before, shape (*gates, hidden, hidden).
-        b: Biases, shape (*gates, hidden). PyTorch has two, of which only the sum matters, but for
+        w_in: Weights on the input, shape `(*gates, hidden, inputs)`.
+        w_rec: Weights on the state of the step before, shape `(*gates, hidden, hidden)`.
+        b: Biases, shape `(*gates, hidden)`. PyTorch has two, of which only the sum matters, but for
             one in the GRU: this is that sum.
         activation: phi of the cell's equations, a name or a function; not that of the gates, which
             are sigmoids.
