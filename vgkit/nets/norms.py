@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 BATCH = "batch"
-"""The axis name under which networks are batched: `jax.vmap(net, axis_name=nets.BATCH)`."""
+"""The axis name under which networks are batched, as in `jax.vmap(net, axis_name=nets.BATCH)`."""
 EPSILON = 1e-5
 """Added to every variance, as PyTorch does."""
 
