@@ -11,6 +11,8 @@ from vgcourse import charts
 from vgkit import _check, activations, grads, nets
 
 Number = int | Int[Array, ""]
+ACTIVATIONS = tuple(name for name in activations.ACTIVATIONS if name != "gelu_tanh")
+"""Activations that the explorers offer: of GELU the exact form alone."""
 
 
 def error_bound(
@@ -62,7 +64,7 @@ def profiles(
 
     Returns:
         A function (depth, activation, initialiser, skip), where activation and initialiser are
-        positions in `activations.ACTIVATIONS` and `networks`. It returns what `charts.signals`
+        positions in `ACTIVATIONS` and `networks`. It returns what `charts.signals`
         draws, see `arrays`.
 
     Raises:
@@ -70,7 +72,7 @@ def profiles(
     """
     stacked = _all_stacked(networks)
     spectral_norms = jnp.linalg.norm(stacked.layers.w, 2, axis=(-2, -1))
-    ranges = [activation.slope_range for activation in activations.ACTIVATIONS.values()]
+    ranges = [activations.slope_range(name) for name in ACTIVATIONS]
     slope_bounds = jnp.array([max(abs(low), abs(high)) for low, high in ranges])
 
     def at(
@@ -78,7 +80,7 @@ def profiles(
     ) -> dict[str, Array]:
         depth, skip = jnp.asarray(depth), jnp.asarray(skip)
         net = jax.tree.map(lambda leaf: leaf[initialiser], stacked)
-        phi = activations.by_index(activation, list(activations.ACTIVATIONS))
+        phi = activations.by_index(activation, ACTIVATIONS)
         net = net.replace(depth=depth, activation=phi, skip=skip)
         signals = grads.signals(net, x, y, loss=loss)
         bound = error_bound(
@@ -137,7 +139,7 @@ def remedy_profiles(
     x: Float[Array, "batch width"],
     y: Shaped[Array, "batch ..."],
     loss: str | grads.Loss = "cross_entropy",
-    names: Sequence[str] = tuple(activations.ACTIVATIONS),
+    names: Sequence[str] = ACTIVATIONS,
     skips: Sequence[str] = tuple(SKIPS),
 ) -> Callable[..., dict[str, Array]]:
     """Gradients under any combination of remedies as a function of numbers, for an explorer.

@@ -18,13 +18,13 @@ from playwright.sync_api import Page, sync_playwright
 from benchmarks.speed.measure import Row
 from tools import chromium, explorers, lab, pages
 from vgcourse import charts, profiles
-from vgkit import activations, data, explore, grads, nets
+from vgkit import data, explore, grads, nets
 from vgkit.explore import web
 
 PART = "A slider move, live"
 ROOT = Path(__file__).parents[2]
 STARTS = ["glorot_normal", "he_normal", "orthogonal", "lecun_uniform", "he_uniform"]
-NAMES = list(activations.ACTIVATIONS)
+NAMES = list(profiles.ACTIVATIONS)
 NOTEBOOK = """---
 jupytext: {{text_representation: {{extension: .md, format_name: myst}}}}
 kernelspec: {{display_name: Python 3, language: python, name: python3}}
