@@ -46,7 +46,7 @@ def adding_problem(
     .. math:: x_t = (v_t, m_t), \quad v_t \sim U[0, 1],\ m_t \in \{0, 1\}, \quad
               y = \sum_t v_t m_t
 
-    One mark is in the first half, one in the second. Who always answers 1 has a mean squared error
+    One mark is in the first half, one in the second. The constant answer 1 has a mean squared error
     of 1/6, the variance of y.
 
     Args:
@@ -60,10 +60,8 @@ def adding_problem(
     Source:
         {cite}`hochreiter1997`; in the form of {cite:t}`arjovsky2016`.
     """
-    examples, length = (
-        _check.int_at_least("examples", examples, 1),
-        _check.int_at_least("length", length, 2),
-    )
+    examples = _check.int_at_least("examples", examples, 1)
+    length = _check.int_at_least("length", length, 2)
     key_value, key_first, key_second = jax.random.split(key, 3)
     values = jax.random.uniform(key_value, (examples, length))
     first = jax.random.randint(key_first, (examples,), 0, length // 2)
@@ -75,15 +73,15 @@ def adding_problem(
 def copy_memory(
     key: Array, examples: int, delay: int, *, symbols: int = 8, memory: int = 10
 ) -> tuple[Float[Array, "examples time inputs"], Int[Array, "examples time"]]:
-    r"""Symbols to be remembered through a silence, then written down in their order.
+    r"""Symbols to be remembered over a delay, then written down in their order.
 
     .. math:: x = (a_1, \dots, a_m,\ \text{blank} \times (d - 1),\ \text{go},\
               \text{blank} \times m), \quad
               y = (\text{blank} \times (m + d),\ a_1, \dots, a_m)
 
     A symbol is a whole number from 0 to `symbols` - 1, the blank is `symbols` and the signal to go
-    `symbols` + 1; inputs are one-hot. Who remembers nothing, and knows when to be silent, has a
-    cross-entropy of m ln(symbols) / (2m + d) a step.
+    `symbols` + 1; inputs are one-hot. A net that remembers no symbol, but answers at the right
+    steps, has a cross-entropy of m ln(symbols) / (2m + d) a step.
 
     Args:
         key: Source of all randomness.
@@ -103,14 +101,10 @@ def copy_memory(
     Source:
         {cite}`hochreiter1997`; in the form of {cite:t}`arjovsky2016`.
     """
-    examples, delay = (
-        _check.int_at_least("examples", examples, 1),
-        _check.int_at_least("delay", delay, 1),
-    )
-    symbols, memory = (
-        _check.int_at_least("symbols", symbols, 2),
-        _check.int_at_least("memory", memory, 1),
-    )
+    examples = _check.int_at_least("examples", examples, 1)
+    delay = _check.int_at_least("delay", delay, 1)
+    symbols = _check.int_at_least("symbols", symbols, 2)
+    memory = _check.int_at_least("memory", memory, 1)
     drawn = jax.random.randint(key, (examples, memory), 0, symbols)
     blanks = jnp.full((examples, memory + delay), symbols)
     shown = jnp.concatenate([drawn, blanks], axis=1).at[:, memory + delay - 1].set(symbols + 1)

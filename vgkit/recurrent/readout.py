@@ -45,7 +45,7 @@ class Network:
     readout: Any
 
     def __call__(self, x: Float[Array, "time inputs"]) -> Float[Array, "time outputs"]:
-        """Outputs after each input; the last row is the answer to the whole sequence."""
+        """Outputs after each input, in rows; the last answers the sequence."""
         return jax.vmap(self.readout)(run(self.cell, x).h[1:])
 
 
@@ -80,7 +80,7 @@ def ridge(
 
     Args:
         states: One state in each row.
-        targets: What the output shall be, one row for each state.
+        targets: The output wanted at each state, one row for each.
         strength: lambda, at least 0, in units of the states squared.
 
     Raises:

@@ -152,9 +152,10 @@ def edge_of_chaos(activation: str | Function, sigma_b: float = 0.0) -> Edge:
 
 @partial(jax.jit, static_argnums=0)
 def _edge(phi: Function, sigma_b: Number) -> tuple[Array, Array, Array, Array]:
-    """Where chi_1 is 1: the bias variance that keeps each length; the length kept, its gain.
+    """The edge's length and gain, with what decides whether there is an edge.
 
-    And last whether a slightly greater length grows further.
+    First the bias variance that each length needs to stay where chi_1 is 1, last whether a slightly
+    greater length grows further.
     """
 
     def critical_gain(q: Number) -> Array:
