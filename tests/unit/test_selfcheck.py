@@ -2,7 +2,6 @@
 
 import math
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -10,107 +9,64 @@ from questions import CURVES, X, three
 
 from vgcourse import selfcheck
 
-VOID = {"img", "input"}
+
+def html(*questions, page="p"):
+    return selfcheck.show(page, questions).html()
 
 
-class Outline(HTMLParser):
-    """Fails where an element is not closed in order; notes every element with its attributes."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.seen = [], []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.seen.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.seen.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def all(self, wanted):
-        return [attributes for tag, attributes in self.seen if tag == wanted]
-
-
-def test_the_html_is_complete_and_escaped():
-    html = selfcheck.show("demo", three()).html()
-    outline = Outline(html)
+def test_the_html_is_escaped_and_self_contained():
+    text = html(*three())
+    assert [text.count(f"<{tag}") for tag in ("form", "legend", "img", "input")] == [3, 3, 1, 5]
+    assert "Is <code>a &lt; b</code>?" in text and "Because <code>b &gt; a</code>." in text
+    assert "<Yes>" not in text and "Yes &amp; no" in text
+    assert not re.search(r"(?:src|href)=(?!\"data:)|https?:", text)  # nothing from elsewhere
     assert (
-        len(outline.all("form")) == len(outline.all("fieldset")) == len(outline.all("legend")) == 3
-    )
-    assert len(outline.all("img")) == 1
-    assert len(outline.all("input")) == 2 + 1 + 2
-    assert "Is <code>a &lt; b</code>?" in html and "Because <code>b &gt; a</code>." in html
-    assert "<Yes>" not in html and "Yes &amp; no" in html
-    assert not re.search(r"(?:src|href)=(?!\"data:)|https?:", html)  # nothing from elsewhere
+        'alt="y against x, 2 curves. Curve A: 1 at 1, 2 at 2, 3 at 3. '
+        'Curve B: 0.1 at 1, 0.01 at 2, 0.001 at 3."'
+    ) in text
 
 
 def test_nothing_visible_gives_the_answer_away():
-    outline = Outline(selfcheck.show("demo", three()).html())
-    assert not [a for a in outline.all("input") if "checked" in a or "data-right" in a]
-    assert not [a for a in outline.all("details") if "open" in a]
-    first, second = (selfcheck.choice("Q", {"a": "f", "b": "g"}, right=r) for r in "ab")
-    visible = [
-        re.sub('<details>.*?</details>|data-key="\\w+"', "", selfcheck.show("p", [q]).html())
-        for q in (first, second)
-    ]
-    assert visible[0] == visible[1]
-    assert outline.all("img")[0]["alt"] == (
-        "y against x, 2 curves. Curve A: 1 at 1, 2 at 2, 3 at 3. "
-        "Curve B: 0.1 at 1, 0.01 at 2, 0.001 at 3."
+    assert not re.search(r"<input[^>]*(checked|data-right)|<details open", html(*three()))
+    first, second = (
+        re.sub('<details>.*?</details>|data-key="\\w+"', "", html(question))
+        for question in (selfcheck.choice("Q", {"a": "f", "b": "g"}, right=r) for r in "ab")
     )
+    assert first == second
 
 
 def test_without_a_script_every_answer_has_its_feedback_in_a_fold():
-    html = selfcheck.show("demo", three()).html()
-    folds = re.findall("<details>.*?</details>", html)
+    text = html(*three())
+    folds = re.findall("<details>.*?</details>", text)
     assert [fold.count("<li") for fold in folds] == [2, 3, 2]
     assert all(fold.count("<li data-right>") == 1 for fold in folds)
     assert "✓ 2e-05" in folds[1] and "✓ Curve B" in folds[2] and "It grows." in folds[2]
-    assert html.count('<button type="submit" disabled hidden>') == 3
+    assert text.count('<button type="submit" disabled hidden>') == 3
 
 
 def test_a_changed_question_has_another_key():
-    def key(page="p", **changed):
-        given = {"text": "Q", "feedback": {"a": "f", "b": "g"}, "right": "a", **changed}
-        return re.search(
-            'data-key="(.*?)"', selfcheck.show(page, [selfcheck.choice(**given)]).html()
-        )[1]
+    def key(question, page="p"):
+        return re.search('data-key="(.*?)"', html(question, page=page))[1]
 
-    keys = [
-        key(),
-        key("q"),
-        key(text="R"),
-        key(right="b"),
-        key(feedback={"b": "g", "a": "f"}),
-        key(feedback={"a": "f", "b": "g", "c": "h"}),
-    ]
+    def choice(**changed):
+        return selfcheck.choice(**wrong(**changed))
+
+    keys = [key(choice()), key(choice(), "q"), key(choice(text="R")), key(choice(right="b")),
+            key(choice(feedback={"b": "g", "a": "f"})),
+            key(choice(feedback={"a": "f", "b": "g", "c": "h"}))]  # fmt: skip
     assert len(set(keys)) == len(keys)
-    assert key(feedback={"a": "in better words", "b": "g"}) == keys[0]
-    numbers = [
-        re.search(
-            'data-key="(.*?)"',
-            selfcheck.show("p", [selfcheck.number("Q", v, "r", "s", "l")]).html(),
-        )[1]
-        for v in (0.5, 0.5 + 1e-12, 0.6)
-    ]
-    assert numbers[0] == numbers[1] != numbers[2]
+    assert key(choice(feedback={"a": "in better words", "b": "g"})) == keys[0]
+    one, same, other = (
+        key(selfcheck.number("Q", value, "r", "s", "l")) for value in (0.5, 0.5 + 1e-12, 0.6)
+    )
+    assert one == same != other
 
 
 def test_the_span_of_a_number():
     span = selfcheck.number("Q", -2, "r", "s", "l", tolerance=0.1).span
     assert span == pytest.approx((-2.2, -2, -1.8))
-    assert selfcheck.number("Q", np.float32(0), "r", "s", "l", absolute=1e-3).span == (
-        -1e-3,
-        0,
-        1e-3,
-    )
+    zero = selfcheck.number("Q", np.float32(0), "r", "s", "l", absolute=1e-3)
+    assert zero.span == (-1e-3, 0, 1e-3)
 
 
 def wrong(**changed):
