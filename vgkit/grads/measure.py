@@ -37,7 +37,8 @@ def signals(
     `signals(net, x, y)` measures a `nets.Net`; `signals(model, params, x, y)` any other model, a
     function (params, x) -> outputs of the whole batch or a module of Flax, Equinox or Haiku, whose
     layers are found by `trace`. A network's result is exact to rounding, by automatic
-    differentiation alone.
+    differentiation alone. It is compiled once for each form and shape; inside `jax.vmap`, which
+    compiles nothing, put a `jax.jit` around it.
 
     Args:
         model: The network.

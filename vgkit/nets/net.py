@@ -62,7 +62,7 @@ class Net:
     @property
     def size(self) -> int:
         """Number of hidden layers that there are."""
-        return len(self.layers.b) if self.stacked else len(self.layers)
+        return self.layers.b.shape[-2] if self.stacked else len(self.layers)
 
     @property
     def depth(self) -> Any:
