@@ -29,7 +29,7 @@ def test_a_work_is_cited_judged_and_taught():
         keys = set(re.findall(r"\{cite:[pt]\}`(\w+)`", body))
         links = set(re.findall(r"\{ref\}`([\w-]+)`", body))
         assert keys and keys <= known and links and links <= LABEL.keys(), head
-        asserted = re.findall(rf'== "({VERDICT})"', code(body))
+        asserted = re.findall(rf'"({VERDICT})"', code(body))
         prose = re.findall(rf"\*\*(?:Verdict: )?({VERDICT})\.?\*\*", " ".join(body.split()))
         assert asserted and set(prose) == set(asserted), head
 
