@@ -2,23 +2,18 @@
 
 import gzip
 import io
-import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import figures
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import smallbook
 from conftest import ROOT
-from jupyter_client.kernelspec import KernelSpecManager
 from PIL import Image
 
-from tools import grids, pages
+from tools import pages
 from vgkit import plots
 
 ALT = 'Falls "steeply" & stays < 1.'
@@ -187,54 +182,12 @@ def test_figures_weigh_less_than_a_picture_would(book, page):
     assert len(sizes) == DRAWN[page] and max(sizes) < 30_000
 
 
-PAGE = """---
-kernelspec: {display_name: Python 3, language: python, name: python3}
-jupytext: {text_representation: {extension: .md, format_name: myst}}
----
-# Page
-
-```{code-cell} ipython3
-import matplotlib.pyplot as plt
-plt.plot([1, 2], color="#123456");
-```
-
-```{code-cell} ipython3
-import ipywidgets
-import jax.numpy as jnp
-from vgkit import explore
-
-chart = explore.chart([explore.series("y", "Y")], x={"label": "X"}, y={"label": "Y"})
-slider = ipywidgets.IntSlider(1, 1, 3, description="K")
-explorer = explore.Explorer("Static", lambda k: {"y": k * jnp.ones(3)}, {"k": slider}, chart)
-explorer
-```
-"""
-
-
-def test_the_book_s_kernel_draws_svg_and_shows_explorers_without_a_kernel(tmp_path):
-    """And the build says what a figure lacks."""
-    assert "_ext" not in KernelSpecManager().get_kernel_spec("python3").resource_dir
-    for name in ("vgkit", "vgcourse", "_ext", "_static", "_config.yml", "references.bib"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: index\n")
-    (tmp_path / "index.md").write_text(PAGE)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    environment.pop("MPLBACKEND", None)  # with a backend set, no kernel would show a figure
-    done = subprocess.run(
-        [Path(sys.executable).parent / "jupyter-book", "build", "."],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    log = done.stdout + done.stderr
-    assert done.returncode == 0, log
-    assert "a figure has no alt text" in log
-    assert re.search("no partner of #123456 on a dark ground", log)
-    html = (tmp_path / "_build/html/index.html").read_text("utf-8")
-    assert '<svg class="vg-figure"' in html
-    (explorer,) = grids.shipped(html)
-    assert explorer["title"] == "Static"
-    np.testing.assert_allclose(grids.unpack(explorer["grid"]["y"])[:, 0], [1, 2, 3], rtol=1e-3)
-    assert re.search(r'<img alt="Static" width="560" height="304" src="data:image/png', html)
+def test_the_build_names_what_a_figure_lacks(tmp_path):
+    smallbook.write(tmp_path)
+    page = tmp_path / "pages" / "second.md"
+    text = page.read_text().replace('color="black"', 'color="#123456"')
+    page.write_text(re.sub(r":mystnb: .*\n", "", text))
+    with pytest.raises(AssertionError) as failed:
+        smallbook.run(tmp_path, "jupyter-book", "build", ".", "-W", "--keep-going")
+    assert "a figure has no alt text" in str(failed.value)
+    assert re.search("no partner of #123456 on a dark ground", str(failed.value))

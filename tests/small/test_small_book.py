@@ -49,6 +49,7 @@ def test_a_page_is_accessible_and_its_explorer_works(address, open_page, width, 
     before = explorer.locator(".vg-summary").text_content()
     explorer.locator("input[type=range]").first.press("ArrowRight")
     assert explorer.locator(".vg-summary").text_content() != before
+    assert page.locator("svg.vg-figure").count() == 1
     assert page.get_by_role("img", name="A line that rises from 1 to 2").is_visible()
     assert page.locator(".vg-quiz[data-ready] form").count() == 3
     assert "It is 0.125." in page.locator("main").inner_text()
