@@ -1,7 +1,9 @@
 """The diagnosis: its numbers against backpropagation by hand, its verdicts against the zoo."""
 
+import dataclasses
 import itertools
 import math
+from types import SimpleNamespace
 
 import equinox
 import flax.linen
@@ -14,8 +16,7 @@ from flax import nnx
 
 import vgkit
 from vgcourse.experiments import diagnosis, zoo
-from vgkit import data, theory
-from vgkit.diagnosis import tap
+from vgkit import data, monitor, theory
 from vgkit.diagnosis import verdicts as verdict_rules
 
 SPECS = {spec.name: spec for spec in zoo.specs()}
@@ -49,31 +50,29 @@ def verdicts(*args, **kwargs):
 # Numbers
 
 
-@pytest.mark.parametrize(
-    ("name", "tolerance"),
-    [("tanh-glorot-5", 1e-6), ("skip-scaled-30", 1e-6), ("batch-norm-relu-6", 1e-6),
-     ("layer-norm-tanh-12", 1e-6), ("t1-tanh-uniform-15", 1e-6)],
-)  # fmt: skip
-def test_signals_are_those_of_backpropagation_by_hand(name, tolerance):
-    spec = SPECS[name]
+@pytest.mark.parametrize("name", ["tanh-glorot-5", "skip-scaled-30", "batch-norm-relu-6",
+                                  "layer-norm-tanh-12"])  # fmt: skip
+def test_signals_are_those_of_backpropagation_by_hand(name):
+    spec = SPECS[name]._replace(depth=3, width=16)
     animal, net = zoo.make(spec)
     layers = vgkit.diagnose(animal.model, animal.params, animal.x, animal.y, spec.loss).layers
     now = zoo.passes(spec, net, *zoo.batch(spec))
     gradients = [now.gradient["w0"], *np.moveaxis(now.gradient["w"], 1, 0), now.gradient["v"]]
     found = [layer.weight_gradient for layer in layers]
     expected = [np.sqrt(np.mean(g**2)) for g in gradients]
-    np.testing.assert_allclose(found, expected, rtol=tolerance)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
     if spec.block == "plain":  # what reaches a layer is dL/dh, up to its own slopes
+        norm = [np.sqrt(np.mean(np.sum(d**2, axis=-1))) for d in now.by_h]
+        found = [layer.upstream_gradient for layer in layers[:-1]]
+        np.testing.assert_allclose(found, norm, rtol=1e-6)
         slopes = [zoo.phi(spec.phi, z)[1] for z in now.z]
         errors = [d * slope for d, slope in zip(now.by_h, slopes, strict=True)]
         expected = [np.sqrt(np.mean(d**2)) for d in errors]
-        np.testing.assert_allclose(
-            [layer.error_signal for layer in layers[:-1]], expected, rtol=tolerance
-        )
-        # The norm of an example's.
+        found = [layer.error_signal for layer in layers[:-1]]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
         expected = [np.sqrt(np.mean(np.sum(d**2, axis=-1))) for d in errors]
         found = [layer.error_norm for layer in layers[:-1]]
-        np.testing.assert_allclose(found, expected, rtol=tolerance)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_a_loss_of_the_whole_batch_is_taken_as_the_mean_of_its_examples():
@@ -103,7 +102,7 @@ def test_the_allowance_for_finite_width():
 
 
 def test_a_scan_is_measured_like_the_same_layers_written_out():
-    first, *middle, last = weights(6)
+    first, *middle, last = weights(3)
 
     def scanned(params, x):
         h = jax.nn.relu(x @ params["first"])
@@ -121,9 +120,9 @@ def test_a_scan_is_measured_like_the_same_layers_written_out():
 
 def test_a_recurrent_net_is_the_same_rolled_and_unrolled():
     random = np.random.default_rng(0)
-    w = jnp.asarray(np.linalg.qr(random.standard_normal((16, 16)))[0] * 0.6, jnp.float32)
+    w = jnp.asarray(np.linalg.qr(random.standard_normal((16, 16)))[0] * 0.4, jnp.float32)
     params = {"w": w, "u": jnp.asarray(random.standard_normal((2, 16)), jnp.float32), "v": w[:, :1]}
-    x = jnp.asarray(random.standard_normal((8, 30, 2)), jnp.float32)
+    x = jnp.asarray(random.standard_normal((8, 8, 2)), jnp.float32)
 
     def step(params, h, x):
         return jnp.tanh(x @ params["u"] + h @ params["w"])
@@ -143,23 +142,22 @@ def test_a_recurrent_net_is_the_same_rolled_and_unrolled():
         assert verdicts(model, params, x, x[:, 0, :1], "mean_squared_error") == ("vanishing",)
 
 
-def module_verdicts(phi):
+def module_verdicts(phi, std):
     """The same kind of net in three libraries."""
+    init = jax.nn.initializers.normal(std)
 
     class Linen(flax.linen.Module):
         @flax.linen.compact
         def __call__(self, x):
-            for _ in range(8):
-                x = phi(flax.linen.Dense(32, kernel_init=jax.nn.initializers.he_normal())(x))
+            for _ in range(3):
+                x = phi(flax.linen.Dense(32, kernel_init=init)(x))
             return flax.linen.Dense(10)(x)
 
     class Nnx(nnx.Module):
         def __init__(self, rngs):
-            widths = [64, *[32] * 8]
-            self.hidden = nnx.List(
-                [nnx.Linear(a, b, kernel_init=jax.nn.initializers.he_normal(), rngs=rngs)
-                 for a, b in itertools.pairwise(widths)]
-            )  # fmt: skip
+            pairs = itertools.pairwise([64, 32, 32, 32])
+            layers = [nnx.Linear(a, b, kernel_init=init, rngs=rngs) for a, b in pairs]
+            self.hidden = nnx.List(layers)
             self.output = nnx.Linear(32, 10, rngs=rngs)
 
         def __call__(self, x):
@@ -168,24 +166,24 @@ def module_verdicts(phi):
             return self.output(x)
 
     linen = Linen()
-    stack = equinox.nn.MLP(64, 10, 32, 8, phi, key=KEY)
-    stack = jax.tree.map(lambda a: 6**0.5 * a if equinox.is_array(a) and a.ndim == 2 else a, stack)
+    stack = equinox.nn.MLP(64, 10, 32, 3, phi, key=KEY)  # whose weights have variance 1 / (3 n)
+    scale = std * (3 * 32) ** 0.5
+    stack = jax.tree.map(lambda a: scale * a if equinox.is_array(a) and a.ndim == 2 else a, stack)
     yield verdicts(linen, linen.init(KEY, X), X, Y)
     yield verdicts(Nnx(nnx.Rngs(0)), None, X, Y)
-    yield verdicts(stack, None, X, Y)
-    yield verdicts(lambda module, x: jax.vmap(module)(x), stack, X, Y, optimiser=optax.adam(1e-3))
+    yield verdicts(stack, None, X, Y, optimiser=optax.adam(1e-3))
 
 
 def test_modules_of_three_libraries():
-    assert set(module_verdicts(jax.nn.relu)) == {("healthy",)}
-    assert all("vanishing" in found for found in module_verdicts(jax.nn.sigmoid))
+    assert set(module_verdicts(jax.nn.relu, 0.25)) == {("healthy",)}
+    assert all("vanishing" in found for found in module_verdicts(jax.nn.sigmoid, 0.05))
 
 
 # Verdicts
 
 
 QUICK = [
-    "relu-he-10", "rezero-30", "small-loss-tanh-8", "batch-norm-sigmoid-30", "t1-tanh-uniform-15",
+    "relu-he-10", "small-loss-tanh-8", "batch-norm-relu-6", "t1-tanh-uniform-15",
     "sigmoid-glorot-6", "tanh-normal-8", "relu-3-12", "dead-relu-5", "saturated-tanh-3",
     "underflow-half-sigmoid-8", "no-path-tanh-zero-5", "fit-relu-4", "frozen-relu-5",
     "slow-tanh-6", "converged-relu-3",
@@ -193,11 +191,22 @@ QUICK = [
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_kept_results_are_those_of_now(name):
-    now, kept = diagnosis.measure(SPECS[name]), RECORDS[name]
-    assert now["verdicts"] == kept["verdicts"]
-    assert now["truth"] == kept["truth"]
-    for key, value in kept["numbers"].items():  # training amplifies rounding
+def test_stored_verdicts_are_those_of_now(name):
+    assert diagnosis.verdicts(zoo.make(SPECS[name])[0]) == RECORDS[name]["verdicts"]
+
+
+def test_zeros_that_give_way_are_no_fault():
+    *hidden, last = weights(2)
+    report = vgkit.diagnose(mlp(), [*hidden, 0 * last], X, Y)
+    assert report.healthy and report.layers[0].error_signal == 0 < report.ratio
+    assert "a few steps open the way" in report.notes[0]
+
+
+@pytest.mark.parametrize("name", ["dead-relu-5", "slow-tanh-6"])
+def test_stored_truths_and_numbers_are_those_of_now(name):
+    now, stored = diagnosis.measure(SPECS[name]), RECORDS[name]
+    assert now["truth"] == stored["truth"]
+    for key, value in stored["numbers"].items():  # training amplifies rounding
         assert math.isclose(now["numbers"][key], value, rel_tol=0.05, abs_tol=1e-300)
 
 
@@ -209,12 +218,10 @@ def test_the_zoo_is_all_there():
             assert any(r["truth"][verdict] is False for r in half.values()), verdict
 
 
-@pytest.mark.parametrize("number", [0, 7, 23, 42])
-def test_kept_results_of_drawn_networks_are_those_of_now(number):
+@pytest.mark.parametrize("number", [7, 23, 42])
+def test_stored_verdicts_of_drawn_networks_are_those_of_now(number):
     spec = zoo.drawn(*diagnosis.DRAW)[number]
-    now, kept = diagnosis.measure(spec), DRAWN[spec.name]
-    assert now["verdicts"] == kept["verdicts"]
-    assert now["truth"] == kept["truth"]
+    assert diagnosis.verdicts(zoo.make(spec)[0]) == DRAWN[spec.name]["verdicts"]
 
 
 def test_the_drawn_networks_are_all_there():
@@ -237,13 +244,13 @@ def test_diagnose_errs_less_than_the_rules_in_common_use(scored):
         assert sum(row[2] + row[4] for row in rows if row[1] == "diagnose") <= 3
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6])
+@pytest.mark.parametrize("scale", [1e-12, 1e6])
 def test_the_scale_of_the_loss_changes_nothing(scale):
     def loss(output, label):
         return scale * optax.softmax_cross_entropy_with_integer_labels(output, label)
 
     assert verdicts(mlp(), weights(), X, Y, loss) == ("healthy",)
-    assert "vanishing" in verdicts(mlp(jax.nn.sigmoid), weights(8, 1.0), X, Y, loss)
+    assert "vanishing" in verdicts(mlp(jax.nn.sigmoid), weights(6, 1.0), X, Y, loss)
 
 
 def test_formats():
@@ -280,7 +287,7 @@ def test_frozen_layers():
 
 def test_one_example():
     assert verdicts(mlp(), weights(), X[:1], Y[:1]) == ("healthy",)
-    assert "vanishing" in verdicts(mlp(jax.nn.sigmoid), weights(8, 1.0), X[:1], Y[:1])
+    assert "vanishing" in verdicts(mlp(jax.nn.sigmoid), weights(6, 1.0), X[:1], Y[:1])
 
 
 def test_no_gradient_at_all():
@@ -301,24 +308,57 @@ def test_numbers_that_are_none():
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"params": [jnp.arange(3)]}, "params must hold a floating-point array"),
-     ({"params": []}, "params must hold a floating-point array"),
-     ({"loss": lambda output, label: output}, "loss must be a function"),
+    [({"params": []}, "params must hold a floating-point array"),
      ({"loss": "cross entropy"}, "loss must be one of mean_squared_error"),
-     ({"x": X[:0], "y": Y[:0]}, "at least one example"),
-     ({"x": X.at[0, 0].set(jnp.inf)}, "x must be finite"),
-     ({"y": Y[:5]}, "one row for each example"),
-     ({"y": Y + 10}, "labels from 0 to 9"),
-     ({"model": 3}, "model must be a function"),
-     ({"x": X[:, :5]}, "model must be a function"),
      ({"optimiser": 3}, "optimiser must be an optax"),
-     ({"history": {"accuracy": [0.1]}}, "history must hold loss"),
-     ({"history": {"moved": np.ones((3, 2))}}, "history must have a column")],
+     ({"history": {"accuracy": [0.1]}}, "history must hold loss.*got accuracy"),
+     ({"history": [[2.3, 2.2]]}, "one loss for each row; got shape"),
+     ({"history": {"moved": np.ones(3)}}, r"moved must have shape \(rows, layers\)"),
+     ({"history": {"moved": np.ones((3, 5))}}, "2 layers or 2 arrays of params; got 5")],
 )  # fmt: skip
 def test_bad_input(change, message):
-    given = {"model": mlp(), "params": weights(), "x": X, "y": Y} | change
+    given = {"model": mlp(), "params": weights(1), "x": X, "y": Y} | change
     with pytest.raises(ValueError, match=message):
         vgkit.diagnose(**given)
+
+
+# Histories
+
+
+def histories():
+    """The same slow run as told in four ways, and a run that left a layer behind."""
+    net = weights(2)
+    optimiser = optax.chain(optax.sgd(1e-6), monitor.record(every=1))
+    state, now, losses = optimiser.init(net), net, []
+
+    @jax.jit
+    def step(now, state):
+        def loss(net):
+            outputs = mlp()(net, X)
+            return optax.softmax_cross_entropy_with_integer_labels(outputs, Y).mean()
+
+        value, gradient = jax.value_and_grad(loss)(now)
+        updates, state = optimiser.update(gradient, state, now)
+        return value, optax.apply_updates(now, updates), state
+
+    for _ in range(6):
+        loss, now, state = step(now, state)
+        losses.append(float(loss))
+    moved = np.array([[float(jnp.sqrt(jnp.mean((a - b) ** 2))) for a, b in zip(now, net)]])  # noqa: B905
+    slow = "learning rate too low"
+    yield losses, slow
+    yield monitor.read(state), slow
+    yield {"loss": losses, "moved": moved}, slow
+    yield SimpleNamespace(train_loss=losses, moved=moved), slow
+    yield {"moved": moved * [[1e4, 0.0, 1e4]]}, "frozen layer"
+    yield {"moved": moved * 1e4}, "healthy"
+
+
+def test_histories():
+    for history, verdict in histories():
+        assert verdicts(mlp(), weights(2), X, Y, history=history) == (verdict,)
+    report = vgkit.diagnose(mlp(), weights(1), X, Y, history=[2.3, np.nan])
+    assert "not finite at the end" in report.notes[0]
 
 
 # The report
@@ -326,22 +366,18 @@ def test_bad_input(change, message):
 
 def test_report():
     before = jax.config.jax_enable_x64
-    report = vgkit.diagnose(mlp(jax.nn.sigmoid), weights(8, 1.0), X, Y)
+    report = vgkit.diagnose(mlp(jax.nn.sigmoid), weights(6, 1.0), X, Y)
     assert jax.config.jax_enable_x64 == before
     lines = str(report).splitlines()
     assert lines[0] == report.summary and lines[0].startswith("Vanishing")
-    assert set(report.verdicts) == {finding.verdict for finding in report.findings}
-    assert repr(report) == str(report) and not report.healthy and 0 < report.ratio < 1e-2
+    assert repr(report) == str(report) and not report.healthy
+    assert report.verdicts == tuple(finding.verdict for finding in report.findings)
+    upstream = [layer.upstream_gradient for layer in report.layers[:-1]]
+    assert report.ratio == upstream[0] / upstream[-1] < 1e-2
+    assert report.loss == pytest.approx(2.4, rel=0.3) and 0 < report.best_gain < 1
+    share = np.bincount(np.asarray(Y)) / len(Y)
+    assert report.reference_loss == pytest.approx(-np.sum(share * np.log(share)))
     page = report._repr_html_()
-    assert "<script" not in page and page.count("<tr>") == 10 and "&lt;" not in report.summary
-
-
-def test_a_tap_makes_a_layer_of_anything():
-    def model(params, x):
-        z = tap(x * params["scale"][None], "scaled")
-        return jnp.tanh(z) @ params["w"]
-
-    params = {"scale": jnp.ones(64), "w": weights(0)[0]}
-    names = [layer.name for layer in vgkit.diagnose(model, params, X, Y).layers]
-    assert names == ["scaled", "w"]
-    np.testing.assert_array_equal(tap(X, "x"), X)
+    assert "<script" not in page and page.count("<tr>") == 8 and "&lt;" not in report.summary
+    many = dataclasses.replace(report, layers=report.layers * 20, findings=())
+    assert str(many).count("\n") < 50 and many.verdicts == ("healthy",)

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from vgkit._numbers import rms
-from vgkit.diagnosis import steps
 from vgkit.diagnosis.evidence import (
     DeadUnits,
     Experiment,
@@ -22,6 +22,9 @@ from vgkit.diagnosis.history import History, Moved, match, read_history
 from vgkit.grads import models
 from vgkit.trace import Traced
 from vgkit.trace.jaxpr import enable_x64
+from vgkit.trace.model import floating
+
+MULTIPLES = 10.0 ** np.arange(0, 9.01, 0.5)
 
 
 class Underflow(NamedTuple):
@@ -32,48 +35,34 @@ class Underflow(NamedTuple):
     format: str = ""
 
 
-class Facts(NamedTuple):
-    """What was measured; None or NaN where it could not be.
+class Search(NamedTuple):
+    """How much a step lowers the loss, how much its best multiple does, and which that is."""
 
-    Attributes:
-        examples: In the batch.
-        history: What the history says.
-        bad_params: Names of parameters that are not finite.
-        layers: The layers, input side first.
-        opaque: Operations with layers inside that are not among these.
-        loss: Mean loss.
-        reference: Mean loss of a net that knows the targets but not which example has which.
-        moved: How far each array moved in the history.
-        bad_layer: First place with values that are not finite.
-        overflow: Whether the model's own number format gives such values and float64 does not.
-        underflow: The gradient that loses most in the model's own number format.
-        opened: Upstream gradients after three small steps, where they were exactly 0 before.
-        dead: Units without slope.
-        unmoved: Names of weights that get no gradient though their layer gets a signal, or no
-            update though they have a gradient.
-        descent: Share of the loss that the best step along the gradient takes away.
-        adam: Share of the loss that short runs of Adam on a copy take away, where `descent` is
-            next to nothing though something was learnt.
-        step: The first step of the optimiser.
-    """
+    first: float
+    best: float
+    multiple: float
+
+
+class Facts(NamedTuple):
+    """What was measured; None or NaN where it could not be."""
 
     examples: int
     history: History
-    bad_params: Sequence[str] = ()
-    layers: Sequence[LayerEvidence] = ()
-    opaque: Sequence[str] = ()
+    bad_params: Sequence[str] = ()  # names of parameters that are not finite
+    layers: Sequence[LayerEvidence] = ()  # input side first
+    opaque: Sequence[str] = ()  # operations with layers inside that are not among these
     loss: float = np.nan
-    reference: float = np.nan
-    moved: Sequence[Moved] = ()
-    bad_layer: str | None = None
-    overflow: bool = False
-    underflow: Underflow = Underflow()
-    opened: Sequence[float] | None = None
+    reference: float = np.nan  # loss of a net that knows the targets, not which example has which
+    moved: Sequence[Moved] = ()  # how far each array moved in the history
+    bad_layer: str | None = None  # first place with values that are not finite
+    overflow: bool = False  # whether they are so in the model's own format, but not in float64
+    underflow: Underflow = Underflow()  # of the gradient that loses most in the model's own format
+    opened: Sequence[float] | None = None  # upstream gradients after small steps, if 0 before
     dead: DeadUnits = DeadUnits()
-    unmoved: Sequence[str] = ()
-    descent: float = np.nan
-    adam: float = np.nan
-    step: steps.Search | None = None
+    unmoved: Sequence[str] = ()  # weights without gradient or update, for no reason in the layers
+    descent: float = np.nan  # share of the loss that the best step along the gradient takes away
+    adam: float = np.nan  # the same for short runs of Adam on a copy, where `descent` is about 0
+    step: Search | None = None  # the first step of the optimiser
 
 
 def gather(problem: models.Problem, known_loss: str | None, history: Any, optimiser: Any) -> Facts:
@@ -99,15 +88,15 @@ def gather(problem: models.Problem, known_loss: str | None, history: Any, optimi
         facts = facts._replace(
             opened=_opened(here, facts.layers),
             unmoved=_without_gradient(here),
-            descent=_share(steps.descent_gain(here), facts.loss),
+            descent=_share(_descent_gain(here), facts.loss),
             dead=dead_units(here),
         )
         if facts.descent < 0.02 and not facts.loss >= facts.reference:
-            facts = facts._replace(adam=_share(steps.adam_gain(here), facts.loss))
+            facts = facts._replace(adam=_share(_adam_gain(here), facts.loss))
         if optimiser is not None:
-            updates = steps.first_updates(here, optimiser)
-            unmoved = dict.fromkeys([*facts.unmoved, *steps.without_update(here, updates)])
-            facts = facts._replace(unmoved=tuple(unmoved), step=steps.search(here, updates))
+            updates = _first_updates(here, optimiser)
+            unmoved = dict.fromkeys([*facts.unmoved, *_without_update(here, updates)])
+            facts = facts._replace(unmoved=tuple(unmoved), step=_search(here, updates))
     return _with_own_format(facts, problem, here)
 
 
@@ -193,6 +182,83 @@ def _without_gradient(here: Experiment) -> list[str]:
         if i in able or abs(float(here.loss(others)) - loss) > 1e-9 * abs(loss):
             names.append(here.traced.model.names[i])
     return names
+
+
+def _search(here: Experiment, step: Sequence[Any]) -> Search:
+    """Follow a step 1, 3, 10, 31, ... up to 10^9 times as far as it leads."""
+    losses = [here.loss(here.parameters)]
+    for k in MULTIPLES:
+        pairs = zip(here.parameters, step, strict=True)
+        losses.append(here.loss([array + k * update for array, update in pairs]))
+    start, *later = map(float, losses)
+    gains = start - np.array(later)
+    finite = np.where(np.isfinite(gains), gains, -np.inf)
+    best = int(np.argmax(finite))
+    return Search(gains[0], max(float(finite[best]), 0.0), float(MULTIPLES[best]))
+
+
+def _descent_gain(here: Experiment) -> float:
+    """How much the best step along the gradient lowers the loss.
+
+    From steps of a millionth of the weights to a thousand times their size.
+    """
+    gradients = here.measured.by_params
+    size = np.sqrt(sum(float(np.sum(array**2)) for array in here.parameters))
+    # Scaled before it is squared: the squares of a vanished gradient may be too small.
+    largest = max((float(np.max(np.abs(g))) for g in gradients), default=0.0)
+    if not (np.isfinite(largest) and largest > 0 and size > 0):
+        return 0.0
+    scaled = [g / largest for g in gradients]
+    norm = np.sqrt(sum(float(np.sum(g**2)) for g in scaled))
+    return _search(here, [-g * (1e-6 * size / norm) for g in scaled]).best
+
+
+def _adam_gain(here: Experiment, steps: int = 30) -> float:
+    """How much short runs of Adam, at the best of three rates, lower the loss."""
+
+    @jax.jit
+    def step(rate: Any, now: list[Any], state: Any) -> tuple:
+        value, gradients = jax.value_and_grad(here.loss)(now)
+        updates, state = optax.adam(rate).update(gradients, state)
+        return value, optax.apply_updates(now, updates), state
+
+    start = lowest = float(here.loss(here.parameters))
+    for rate in (1e-4, 1e-3, 1e-2):
+        now, state = here.parameters, optax.adam(rate).init(here.parameters)
+        for _ in range(steps):
+            value, now, state = step(rate, now, state)
+            lowest = min(lowest, float(np.nan_to_num(value, nan=np.inf)))
+    return start - lowest
+
+
+def _first_updates(here: Experiment, optimiser: Any) -> list[np.ndarray]:
+    """Updates of the first step of a fresh optimiser."""
+    tree, count = here.traced.model.tree, len(here.parameters)
+    optimiser = optax.with_extra_args_support(optimiser)
+
+    @jax.jit
+    def update(grad: Any, params: Any) -> Any:
+        known = {"grad": grad, "value_fn": lambda params: here.loss(jax.tree.leaves(params))}
+        known["value"] = known["value_fn"](params)
+        return optimiser.update(grad, optimiser.init(params), params, **known)[0]
+
+    updates = jax.tree.leaves(update(tree(here.measured.by_params), tree(here.parameters)))
+    updates = [np.asarray(leaf) for leaf in updates if floating(leaf)]
+    if len(updates) != count:
+        raise ValueError(
+            f"optimiser must update each of the {count} floating-point arrays of params; "
+            f"it updates {len(updates)}"
+        )
+    return updates
+
+
+def _without_update(here: Experiment, updates: Sequence[Any]) -> list[str]:
+    """Weights that the optimiser leaves as they are though they have a gradient."""
+    gradients = here.measured.by_params
+    rows = zip(here.traced.model.names, updates, gradients, strict=True)
+    still = [name for name, update, g in rows if not np.any(update) and np.any(g)]
+    # If it is so for all, the rate is 0, and no layer is singled out.
+    return still if len(still) < sum(map(np.any, gradients)) else []
 
 
 def _with_own_format(facts: Facts, problem: models.Problem, here: Experiment) -> Facts:

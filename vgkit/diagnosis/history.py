@@ -10,17 +10,11 @@ from vgkit.trace import Traced
 
 
 class History(NamedTuple):
-    """What is known of a training run.
+    """What is known of a training run."""
 
-    Attributes:
-        loss: One number for each row.
-        moved: How far every layer has moved, RMS over its weights, at the end.
-        names: Of the columns of `moved`.
-    """
-
-    loss: np.ndarray | None = None
-    moved: np.ndarray | None = None
-    names: Sequence[str] | None = None
+    loss: np.ndarray | None = None  # one number for each row
+    moved: np.ndarray | None = None  # how far every layer has moved, RMS over its weights
+    names: Sequence[str] = ()  # of the columns of `moved`
 
 
 class Moved(NamedTuple):
@@ -59,7 +53,7 @@ def read_history(history: Any) -> History:
         return History(loss)
     if moved.ndim != 2 or not len(moved):
         raise ValueError(f"history's moved must have shape (rows, layers); got shape {moved.shape}")
-    return History(loss, moved[-1], getattr(history, "names", None))
+    return History(loss, moved[-1], getattr(history, "names", ()))
 
 
 def match(history: History, traced: Traced, gradients: Sequence[np.ndarray]) -> list[Moved]:
@@ -74,7 +68,7 @@ def match(history: History, traced: Traced, gradients: Sequence[np.ndarray]) -> 
     weights = dict.fromkeys(la.weights for la in traced.layers if la.weights is not None)
     layers = [arrays[i] for i in weights]
     by_name = {array.name: array for array in arrays}
-    named = [by_name[name] for name in history.names or () if name in by_name]
+    named = [by_name[name] for name in history.names if name in by_name]
     columns = next((c for c in (named, layers, arrays) if len(c) == len(history.moved)), None)
     if columns is None:
         raise ValueError(

@@ -24,11 +24,10 @@ COLUMNS = {
 """Columns of the evidence, with their heads in text and in a notebook."""
 SHOWN = 40
 _STYLE = """<style>
-.vg-report table {border-collapse: collapse; font-variant-numeric: tabular-nums}
-.vg-report table {font-size: 0.85em; width: auto}
+.vg-report table {border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.85em}
+.vg-report table {width: auto; white-space: nowrap}
 .vg-report th, .vg-report td {padding: 0.1em 0.6em; border-bottom: 1px solid; text-align: right}
-.vg-report tbody {white-space: nowrap}
-.vg-report table caption {text-align: left; caption-side: top; color: inherit}
+.vg-report caption {text-align: left; caption-side: top; color: inherit}
 .vg-report th:first-child {text-align: left}
 .vg-report .vg-scroll {overflow-x: auto}
 </style>"""

@@ -19,17 +19,10 @@ def run(
     record: Collection[int] = (),
     wide: bool = False,
 ) -> tuple[list[Any], Values]:
-    """Run a program.
+    """Outputs of a program with `probes` added to variables, and the values of those in `record`.
 
-    Args:
-        program: What to run.
-        args: Its inputs.
-        probes: Arrays added to variables. Those of a scan's body have one more axis in front.
-        record: Variables whose values are returned, likewise with one more axis inside a scan.
-        wide: Compute in float64 even where the program asks for a narrower format.
-
-    Returns:
-        The outputs, and the values by variable.
+    Both have one more axis in front for variables inside a scan. With `wide` everything is computed
+    in float64, even where the program asks for a narrower format.
     """
     values: Values = {}
     recorded: Values = {}

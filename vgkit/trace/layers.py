@@ -6,25 +6,31 @@ everything after it depends on through it alone, such as the stream of a residua
 two blocks: its gradient is all that reaches the layers before it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-from vgkit.trace.jaxpr import PRODUCTS, Constant, Equation, Program, product_units
-from vgkit.trace.operations import (
-    MOVES,
-    Origin,
-    bends,
-    contains_product,
-    elementwise,
-    label,
-    preserved_units,
-    union,
+from vgkit.trace.jaxpr import (
+    PRODUCTS,
+    Constant,
+    Equation,
+    Program,
+    primitives_inside,
+    product_units,
 )
 
 TAP = "vgkit:"
+CALLS = {"jit", "pjit", "broadcast_in_dim"}
+LINEAR = {"add", "add_any", "sub", "neg", "convert_element_type", "copy", "name"}
+ELEMENTWISE = LINEAR | set(
+    "mul div max min tanh logistic exp exp2 log log1p expm1 erf erfc sqrt rsqrt cbrt pow "
+    "integer_pow square select_n sign abs gt lt ge le eq ne and or not is_finite clamp sin cos tan "
+    "atan sinh cosh asinh floor round stop_gradient custom_jvp_call custom_vjp_call".split()
+)
+MOVES = {"transpose", "reshape", "squeeze", "convert_element_type", "copy"}
 
 
 def tap(z: Float[Array, "examples ..."], name: str) -> Float[Array, "examples ..."]:
@@ -39,39 +45,41 @@ def tap(z: Float[Array, "examples ..."], name: str) -> Float[Array, "examples ..
     return checkpoint_name(z, TAP + name)
 
 
+class Origin(NamedTuple):
+    """Where a value comes from."""
+
+    leaves: frozenset[int] = frozenset()  # parameters it depends on, for what depends on no data
+    data: bool = False  # whether it depends on the data
+    depth: int = 0  # most layers on a way from the data to it
+    root: int | None = None  # variable that it is an elementwise function of
+    units: tuple[int, ...] | None = None  # axes of its units, where known
+    product: int | None = None  # product that it is, apart from the order of its elements
+
+    def shifted(self, by: int) -> "Origin":
+        """That of one row of the value (-1), or of an array whose rows are such values (1)."""
+        axes = [axis + by for axis in self.units or ()]
+        return self._replace(units=tuple(axes) if axes and min(axes) >= 0 else None)
+
+
 class Loop(NamedTuple):
-    """The scan that something is inside of.
+    """The scan that something is inside of."""
 
-    Attributes:
-        offsets: How much deeper than the first each iteration is, as their arrays are stacked.
-        rows: Parameters of which every iteration may read a row of its own.
-    """
-
-    offsets: tuple[int, ...]
-    rows: frozenset[int]
+    offsets: tuple[
+        int, ...
+    ]  # how much deeper than the first each iteration is, as they are stacked
+    rows: frozenset[int]  # parameters of which every iteration may read a row of its own
 
 
 class LayerOp(NamedTuple):
-    """An operation that is a layer, or, inside a scan, a layer for each iteration.
+    """An operation that is a layer, or, inside a scan, a layer for each iteration."""
 
-    Attributes:
-        z: Variable of the product.
-        h: Variable of the data that goes in.
-        leaves: Parameters that the data is multiplied with; none for a tap.
-        depth: Its place, the largest that leaves the layers after it theirs; counts from 1.
-        units: Axes of z that are its units.
-        name: That of a tap.
-        bias: Parameter added to z.
-        loop: The scan around it.
-    """
-
-    z: int
-    h: int
-    leaves: frozenset[int]
-    depth: int
-    units: tuple[int, ...]
-    name: str = ""
-    bias: int | None = None
+    z: int  # variable of the product
+    h: int  # variable of the data that goes in
+    leaves: frozenset[int]  # parameters that the data is multiplied with; none for a tap
+    depth: int  # the largest that leaves the layers after it theirs; counts from 1
+    units: tuple[int, ...]  # axes of z that are its units
+    name: str = ""  # that of a tap
+    bias: int | None = None  # parameter added to z
     loop: Loop | None = None
 
 
@@ -275,14 +283,13 @@ def _analyse_scan(equation: Equation, inputs: Sequence[Origin]) -> tuple[LayerGr
     rows = [origin.shifted(-1) for origin in rows]
     depth = max((origin.depth for origin in carry if origin.data), default=0)
     while True:  # until what is carried depends on all that it comes to depend on
-        outputs = _flow(scan.body, [*constants, *carry, *rows])
+        inner, outputs = _analyse(scan.body, [*constants, *carry, *rows], inside=True)
         pairs = zip(carry, outputs[: len(carry)], strict=True)
         new = [a if a.data or not b.data else Origin(data=True) for a, b in pairs]
         new = [a._replace(depth=depth) if a.data else a for a in new]
         if new == carry:
             break
         carry = new
-    inner, outputs = _analyse(scan.body, [*constants, *carry, *rows], inside=True)
     state = [i for i, origin in enumerate(carry) if origin.data]
     deepest = max([outputs[i].depth for i in state], default=depth)
     stride = deepest - depth
@@ -300,10 +307,52 @@ def _analyse_scan(equation: Equation, inputs: Sequence[Origin]) -> tuple[LayerGr
     return LayerGraph(*looped, inner.opaque), [*outputs[: len(carry)], *stacked]
 
 
-def _flow(program: Program, inputs: Sequence[Origin]) -> list[Origin]:
-    """Where a program's outputs come from, without its layers."""
-    origins = dict(zip(program.inputs, inputs, strict=True))
-    for equation in program.equations:
-        made = union(_read(origins, equation.inputs))
-        origins |= dict.fromkeys(equation.outputs, made)
-    return _read(origins, program.outputs)
+def union(inputs: Sequence[Origin]) -> Origin:
+    """Where an operation's output comes from, if nothing more is known of the operation."""
+    if any(origin.data for origin in inputs):
+        return Origin(data=True, depth=max(origin.depth for origin in inputs))
+    return Origin(frozenset().union(*(origin.leaves for origin in inputs)))
+
+
+def preserved_units(
+    program: Program, equation: Equation, inputs: Sequence[Origin]
+) -> tuple[int, ...] | None:
+    """Axes of the units after an operation that leaves or permutes the axes."""
+    shape = program.shapes[equation.outputs[0]].shape
+    if equation.name in PRODUCTS:
+        return None
+    for v, origin in zip(equation.inputs, inputs, strict=True):
+        if origin.units is None:
+            continue
+        if equation.name == "transpose":
+            order = list(equation.params["permutation"])
+            return tuple(order.index(axis) for axis in origin.units)
+        before = program.shapes[v].shape
+        if len(before) == len(shape) and all(before[k] == shape[k] for k in origin.units):
+            return origin.units
+    return None
+
+
+def contains_product(equation: Equation) -> bool:
+    """Whether an operation that is not unfolded has a product inside."""
+    return not PRODUCTS.isdisjoint(primitives_inside(equation))
+
+
+def elementwise(equation: Equation) -> bool:
+    """Whether every element of the output depends on the inputs' elements at its place alone."""
+    inside = set(primitives_inside(equation))
+    return equation.name in ELEMENTWISE and inside <= ELEMENTWISE | CALLS
+
+
+def bends(equation: Equation, origins: Mapping[int, Origin]) -> bool:
+    """Whether an elementwise operation is not linear in the data."""
+    if equation.name in {"mul", "div"}:
+        return sum(origins[v].data for v in equation.variables) > 1
+    return equation.name not in LINEAR
+
+
+def label(equation: Equation) -> str:
+    """Name of an operation together with the operations and numbers in it."""
+    constants = [v.value for v in equation.inputs if isinstance(v, Constant)]
+    numbers = [str(value) for value in constants if np.ndim(value) == 0]
+    return f"{equation.name}({','.join([*primitives_inside(equation), *numbers])})"

@@ -15,23 +15,14 @@ BATCH = "batch"
 
 
 class Model(NamedTuple):
-    """A model and its arguments.
+    """A model and its arguments."""
 
-    Attributes:
-        function: Function (parameters, inputs) -> outputs, any pytree.
-        parameters: The floating-point arrays among the parameters.
-        names: Their paths in the parameters' tree.
-        inputs: Leaves of x, examples first.
-        examples: How many.
-        tree: Makes a tree like the parameters' of such arrays, with None for all other leaves.
-    """
-
-    function: Callable
-    parameters: list[Any]
-    names: list[str]
-    inputs: list[Any]
+    function: Callable  # (parameters, inputs) -> outputs, any pytree
+    parameters: list[Any]  # floating-point arrays
+    names: list[str]  # their paths in the parameters' tree
+    inputs: list[Any]  # leaves of x, examples first
     examples: int
-    tree: Callable
+    tree: Callable  # makes a tree like the parameters' of such arrays, with None for other leaves
 
 
 def floating(value: Any) -> bool:
@@ -96,16 +87,9 @@ def as_function(model: Any, params: Any) -> tuple[Callable, Any]:
         model = model.apply
     if not callable(model):
         raise ValueError(f"model must be a function (params, x) -> outputs; got {model!r}")
-    if _arguments(model)[1:2] == ["rng"]:  # of hk.transform
+    if list(inspect.signature(model).parameters)[1:2] == ["rng"]:  # of hk.transform
         return lambda params, x: model(params, None, x), params
     return model, params
-
-
-def _arguments(function: Callable) -> list[str]:
-    try:
-        return list(inspect.signature(function).parameters)
-    except ValueError:  # of a compiled extension
-        return []
 
 
 def count_examples(argument: str, arrays: Sequence[Any]) -> int:

@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from vgkit.trace import interpreter, jaxpr
-from vgkit.trace.layers import LayerGraph, LayerOp, Loop, depths, find_layers
+from vgkit.trace.layers import LayerGraph, LayerOp, Loop, Origin, depths, find_layers
 from vgkit.trace.model import Model, read_model
-from vgkit.trace.operations import Origin
 
 
 @dataclasses.dataclass(frozen=True)
