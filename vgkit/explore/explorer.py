@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vgkit import _check
-from vgkit.explore import grid, picture, results, web
+from vgkit.explore import charts, grid, results, web
 
 Compute = Callable[..., Mapping[str, jax.Array]]
 
@@ -19,24 +19,23 @@ Compute = Callable[..., Mapping[str, jax.Array]]
 class Explorer:
     """Controls, a computation and charts, joined.
 
-    In a kernel the controls drive the computation, compiled once. On a page without a kernel the
-    same controls choose among the results for all their positions; see `static`.
+    In a kernel the controls drive the computation, compiled once. On a page without a kernel they
+    choose among the results for all their positions; see `static`.
 
     Args:
         title: Heading of the charts, a few words.
-        compute: JAX function that takes every control's value by name and returns named arrays of
-            shape (points,): per-layer values, curves, or single numbers for the sentences. A word
-            chosen in a control arrives as its position among the options. NaN stands for a point
-            that does not exist. "sentence" is the position of the sentence that holds.
+        compute: JAX function that takes every control's value by name, a word as its position among
+            the options, and returns named arrays of shape (points,) or single numbers for the
+            sentences. NaN stands for a point that does not exist. "sentence" is the position of the
+            sentence that holds.
         controls: IntSlider, SelectionSlider, Dropdown or ToggleButtons by argument name, each with
             a description. A sweep over all positions is vectorised over the first one.
-        chart: What to draw, from `chart`. Several charts move together: the first on top, whose
-            sentences are the explorer's, the others below it side by side.
+        chart: What to draw, from `chart`; of several the first is on top and has the sentences.
         presets: Values of some or all controls by the name of a button.
 
     Raises:
-        ValueError: If there is no chart, a control is of another kind or lacks its description, or
-            a preset names an unknown control or option.
+        ValueError: If there is no chart or control, a control is of another kind or lacks its
+            description, or a preset names an unknown control or option.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class Explorer:
         The two explorers share their controls: what moves one moves both.
 
         Args:
-            compute: As for `Explorer`; it takes some or all of this explorer's controls.
+            compute: As for `Explorer`, of some or all of this explorer's controls.
             title: Heading of its charts.
 
         Raises:
@@ -108,13 +107,12 @@ class Explorer:
 
     def figure(self) -> Figure:
         """The charts now, as a matplotlib figure."""
-        return picture.draw(self.charts, self.at(), self._setting())
+        return charts.draw(self.charts, self.at(), self._setting())
 
     def static(self) -> dict[str, str]:
         """The explorer for a page without a kernel, by MIME type: HTML, a picture and a sentence.
 
-        The HTML holds native controls, and the results for every combination of their positions,
-        computed by one compiled program.
+        The HTML holds native controls, and the results for every combination of their positions.
 
         Raises:
             ValueError: If `compute` returns what the charts cannot draw.
@@ -123,7 +121,7 @@ class Explorer:
         axes = {name: web.numbers(self._options[name]) for name in (*others, first)}
         swept = grid.sweep(self.compute, axes)
         now = self._now()
-        here = {name: array[tuple(now[n] for n in axes)] for name, array in swept.items()}
+        here = jax.tree.map(lambda array: array[tuple(now[name] for name in axes)], swept)
         text, image, size = self._still(results.checked(here, self.charts, self.controls))
         description = {
             "title": self.title,
@@ -141,8 +139,8 @@ class Explorer:
             "presets": self._presets,
             "grid": {name: grid.pack(array, list(axes)) for name, array in swept.items()},
         }
-        page = web.page(description, image, size, text)
-        return {"text/plain": text, "text/html": page, "image/png": image}
+        html = web.page(description, image, size, text)
+        return {"text/plain": text, "text/html": html, "image/png": image}
 
     @cached_property
     def widget(self) -> ipywidgets.VBox:
@@ -164,7 +162,7 @@ class Explorer:
         return ipywidgets.VBox(rows).add_class("vg-live")
 
     def _move(self, positions: Mapping[str, int]) -> None:
-        """Move controls together: one computation, and no picture in between."""
+        """Move controls together: one computation."""
         self._moving = True
         try:
             for name, position in positions.items():
@@ -177,13 +175,13 @@ class Explorer:
         """Bring the live charts up to date, or show there why that can't be done."""
         if self._moving or self._panel is None:
             return
-        data, problem = {}, ""
+        data, problem, setting = {}, "", self._setting()
         try:
             data = {name: results.plain(array) for name, array in self.at().items()}
         except Exception as error:  # any: of the reader's function; else it would go to a log
-            problem = results.format_error(error, self._setting())
+            problem = results.format_error(error, setting)
         with self._panel.hold_sync():
-            self._panel.labels, self._panel.setting = self._labels(), self._setting()
+            self._panel.labels, self._panel.setting = self._labels(), setting
             self._panel.data, self._panel.problem = data, problem
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
@@ -194,7 +192,6 @@ class Explorer:
         return {**view, "text/plain": text, "image/png": image}
 
     def _now(self) -> dict[str, int]:
-        """Position of every control among its options."""
         return self._positions({name: control.value for name, control in self.controls.items()})
 
     def _positions(self, values: Mapping[str, Any]) -> dict[str, int]:
@@ -209,16 +206,14 @@ class Explorer:
         return positions
 
     def _labels(self) -> dict[str, str]:
-        """What each control shows."""
         return {name: self._options[name][position][0] for name, position in self._now().items()}
 
     def _setting(self) -> str:
-        """The controls in words."""
         labels = self._labels()
         return ", ".join(f"{c.description} {labels[name]}" for name, c in self.controls.items())
 
     def _still(self, data: Mapping[str, np.ndarray]) -> tuple[str, str, tuple[int, int]]:
         """Text and picture of the results of now, and the picture's size."""
         sentence = results.sentence(self.charts[0]["summary"], self._labels(), data)
-        image, size = picture.png(picture.draw(self.charts, data, self._setting()))
+        image, size = charts.png(charts.draw(self.charts, data, self._setting()))
         return f"{self.title}: {sentence}" if sentence else self.title, image, size

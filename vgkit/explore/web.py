@@ -28,10 +28,10 @@ class Charts(anywidget.AnyWidget):
     _css = STYLE
     title = traitlets.Unicode().tag(sync=True)
     charts = traitlets.List().tag(sync=True)
-    labels = traitlets.Dict(help="What each control shows.").tag(sync=True)
-    setting = traitlets.Unicode(help="The same in words.").tag(sync=True)
+    labels = traitlets.Dict().tag(sync=True)  # what each control shows
+    setting = traitlets.Unicode().tag(sync=True)  # the same in words
     data = traitlets.Dict().tag(sync=True)
-    problem = traitlets.Unicode(help="An error message, in place of data.").tag(sync=True)
+    problem = traitlets.Unicode().tag(sync=True)  # an error message, in place of data
 
 
 def page(explorer: Mapping[str, Any], image: str, size: tuple[int, int], text: str) -> str:
@@ -58,10 +58,7 @@ def options(control: ipywidgets.Widget) -> list[tuple[str, Any]]:
 
 
 def numbers(labelled: Sequence[tuple[str, Any]]) -> list[int] | list[float]:
-    """Values as numbers for the computation: numbers of one type, words by their position.
-
-    Of two types each would need a compilation of its own.
-    """
+    """Values as numbers of one type, for one compilation; words by their position."""
     values = [value for _, value in labelled]
     if not all(isinstance(value, int | float) for value in values):
         return list(range(len(values)))
