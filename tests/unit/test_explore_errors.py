@@ -40,7 +40,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("message", WRONG)
-def test_an_error_is_shown_in_the_charts(message, capsys):
+def test_an_error_is_shown_in_the_charts(unchecked, message, capsys):
     explorer, charts = live(WRONG[message])
     assert charts.problem.startswith("The computation failed at Base 3, Mode all. ")
     assert re.search(message, charts.problem)
