@@ -68,6 +68,9 @@ def test_from_a_folder_on_a_phone(book, open_page):
         for explorer in explorers:
             assert explorer.get_attribute("data-ready") == "true", page
             assert explorer.locator("svg .vg-line").count() >= 1, page
+        opened.locator(".vg-explorer details").evaluate_all(
+            "all => all.forEach(e => e.open = true)"
+        )
         assert opened.evaluate(SMALL) == [], page
 
 
