@@ -15,6 +15,7 @@ from tools import pages
 
 PAGES = [*pages.all_pages(), "genindex", "search"]
 LIVE = pages.live()
+OPEN = "all => all.forEach(e => e.open = true)"
 
 
 def test_every_page_is_listed(book):
@@ -35,7 +36,7 @@ def test_over_http_accessible_and_within_the_screen(site, open_page, page):
         alt = image.get_attribute("alt")
         assert alt and not alt.startswith("_images"), image.get_attribute("src")
     assert opened.problems == []
-    opened.locator(".vg-explorer details").evaluate_all("all => all.forEach(e => e.open = true)")
+    opened.locator(".vg-explorer details").evaluate_all(OPEN)
     for width, theme, check in ((1400, wide, faults), (768, wide, sideways), (380, narrow, faults)):
         opened.emulate_media(color_scheme=theme)
         opened.set_viewport_size({"width": width, "height": 900})
@@ -68,9 +69,7 @@ def test_from_a_folder_on_a_phone(book, open_page):
         for explorer in explorers:
             assert explorer.get_attribute("data-ready") == "true", page
             assert explorer.locator("svg .vg-line").count() >= 1, page
-        opened.locator(".vg-explorer details").evaluate_all(
-            "all => all.forEach(e => e.open = true)"
-        )
+        opened.locator(".vg-explorer details").evaluate_all(OPEN)
         assert opened.evaluate(SMALL) == [], page
 
 

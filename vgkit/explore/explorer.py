@@ -1,19 +1,45 @@
 """One object with two faces: a live widget in a kernel, HTML with all results on a page."""
 
+import html
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import anywidget
 import ipywidgets
 import jax
 import numpy as np
+import traitlets
 from matplotlib.figure import Figure
 
 from vgkit import _check
-from vgkit.explore import charts, grid, results, web
+from vgkit.explore import charts, grid, results
 
 Compute = Callable[..., Mapping[str, jax.Array]]
+FILES = ("export.mjs", "chart.mjs", "host.mjs", "chart.css")
+EXPORT, CHART, HOST, STYLE = (Path(__file__).with_name(name).read_text("utf-8") for name in FILES)
+KINDS = {
+    ipywidgets.IntSlider: "slider",
+    ipywidgets.SelectionSlider: "slider",
+    ipywidgets.Dropdown: "select",
+    ipywidgets.ToggleButtons: "buttons",
+}
+
+
+class Charts(anywidget.AnyWidget):
+    """An explorer's charts at one setting, drawn by `chart.mjs`."""
+
+    _esm = EXPORT + CHART
+    _css = STYLE
+    title = traitlets.Unicode().tag(sync=True)
+    charts = traitlets.List().tag(sync=True)
+    labels = traitlets.Dict().tag(sync=True)  # what each control shows
+    setting = traitlets.Unicode().tag(sync=True)  # the same in words
+    data = traitlets.Dict().tag(sync=True)
+    problem = traitlets.Unicode().tag(sync=True)  # an error message, in place of data
 
 
 class Explorer:
@@ -49,8 +75,8 @@ class Explorer:
         if not controls:
             raise ValueError("controls must hold at least one control; got none")
         for name, control in controls.items():
-            if type(control) not in web.KINDS:
-                kinds = ", ".join(kind.__name__ for kind in web.KINDS)
+            if type(control) not in KINDS:
+                kinds = ", ".join(kind.__name__ for kind in KINDS)
                 raise ValueError(f"control {name} must be one of {kinds}; got {control!r}")
             if not control.description:
                 raise ValueError(f"control {name} must have a description, its label; got none")
@@ -60,10 +86,10 @@ class Explorer:
         self.charts = [chart] if isinstance(chart, Mapping) else list(chart)
         if not self.charts:
             raise ValueError("chart must be a chart or several; got none")
-        self._options = {name: web.options(control) for name, control in controls.items()}
+        self._options = {name: options(control) for name, control in controls.items()}
         self._compiled = jax.jit(compute)
         self._presets = {label: self._positions(v) for label, v in (presets or {}).items()}
-        self._panel: web.Charts | None = None
+        self._panel: Charts | None = None
         self._moving = False
 
     def at(self, **values: Any) -> dict[str, np.ndarray]:
@@ -77,7 +103,7 @@ class Explorer:
                 cannot draw.
         """
         positions = self._now() | self._positions(values)
-        inputs = {name: web.numbers(self._options[name])[i] for name, i in positions.items()}
+        inputs = {name: numbers(self._options[name])[i] for name, i in positions.items()}
         return results.checked(self._compiled(**inputs), self.charts, self.controls)
 
     def choose(self, **values: Any) -> "Explorer":
@@ -118,7 +144,7 @@ class Explorer:
             ValueError: If `compute` returns what the charts cannot draw.
         """
         first, *others = self.controls
-        axes = {name: web.numbers(self._options[name]) for name in (*others, first)}
+        axes = {name: numbers(self._options[name]) for name in (*others, first)}
         swept = grid.sweep(self.compute, axes)
         now = self._now()
         here = jax.tree.map(lambda array: array[tuple(now[name] for name in axes)], swept)
@@ -130,7 +156,7 @@ class Explorer:
                 {
                     "name": name,
                     "label": control.description,
-                    "kind": web.KINDS[type(control)],
+                    "kind": KINDS[type(control)],
                     "options": [label for label, _ in self._options[name]],
                     "position": now[name],
                 }
@@ -139,8 +165,8 @@ class Explorer:
             "presets": self._presets,
             "grid": {name: grid.pack(array, list(axes)) for name, array in swept.items()},
         }
-        html = web.page(description, image, size, text)
-        return {"text/plain": text, "text/html": html, "image/png": image}
+        page = _page(description, image, size, text)
+        return {"text/plain": text, "text/html": page, "image/png": image}
 
     @cached_property
     def widget(self) -> ipywidgets.VBox:
@@ -153,7 +179,7 @@ class Explorer:
         for control in self.controls.values():
             control.style.description_width = "initial"
             control.observe(self._show, "value")
-        self._panel = web.Charts(title=self.title, charts=self.charts)
+        self._panel = Charts(title=self.title, charts=self.charts)
         self._show()
         rows = [*self.controls.values(), self._panel]
         if buttons:
@@ -217,3 +243,34 @@ class Explorer:
         sentence = results.sentence(self.charts[0]["summary"], self._labels(), data)
         image, size = charts.png(charts.draw(self.charts, data, self._setting()))
         return f"{self.title}: {sentence}" if sentence else self.title, image, size
+
+
+def _page(explorer: Mapping[str, Any], image: str, size: tuple[int, int], text: str) -> str:
+    """HTML of what `host.mjs` needs, and until that has run an image, of base64, size and text."""
+    data = json.dumps(explorer, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    data = data.replace("<", r"\u003c")
+    script = EXPORT + CHART.removesuffix("export default { render };\n") + HOST
+    return (
+        '<div class="vg-explorer"><div class="vg-fallback">'
+        f'<img alt="{html.escape(text)}" width="{size[0]}" height="{size[1]}" '
+        f'src="data:image/png;base64,{image}"></div>'
+        f'<script type="application/json" class="vg-data">{data}</script></div>\n'
+        f"<style>{STYLE}</style>\n"
+        # No module: those wait for every script that the page loads.
+        f'<script class="vg-script">(() => {{"use strict";\n{script}}})();</script>'
+    )
+
+
+def options(control: ipywidgets.Widget) -> list[tuple[str, Any]]:
+    """Every value that a control can take, with its label."""
+    if isinstance(control, ipywidgets.IntSlider):
+        return [(str(i), i) for i in range(control.min, control.max + 1, control.step)]
+    return [o if isinstance(o, tuple) else (str(o), o) for o in control.options]
+
+
+def numbers(labelled: Sequence[tuple[str, Any]]) -> list[int] | list[float]:
+    """Values as numbers of one type, for one compilation; words by their position."""
+    values = [value for _, value in labelled]
+    if not all(isinstance(value, int | float) for value in values):
+        return list(range(len(values)))
+    return list(map(float, values)) if any(isinstance(v, float) for v in values) else values
