@@ -20,16 +20,8 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Without these Chromium calls home, which a closed network refuses and a test would see.
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-
+QUIET = """--no-sandbox --disable-gpu --disable-quic --disable-background-networking
+    --disable-component-update --disable-sync --no-first-run""".split()
 
 # The theme looks a while later which boxes scroll on another screen; and colours may fade.
 SETTLED = """theme => document.documentElement.dataset.theme === theme
@@ -55,6 +47,22 @@ def public(module):
             yield f"{module.__name__}.{name}", value
 
 
+@contextmanager
+def compilations():
+    """Collects what JAX's compiler is asked for meanwhile."""
+    compiled = []
+
+    def listen(event, *_, **__):
+        if "backend_compile" in event:
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield compiled
+    finally:
+        jax.monitoring.clear_event_listeners()
+
+
 def heap(session):
     """Bytes of live JavaScript objects."""
     for _ in range(3):
@@ -77,12 +85,11 @@ def faults(page, part="html"):
     page.evaluate(axe.read_text())
     run = "part => axe.run({include: [[part]]}, {resultTypes: ['violations']})"
     found = page.evaluate(run, part)["violations"]
-    severe = [
+    return sideways(page) + [
         (v["id"], v["impact"], [node["html"][:120] for node in v["nodes"]][:3])
         for v in found
         if v["impact"] in ("serious", "critical") or v["id"] == "heading-order"
     ]
-    return severe + sideways(page)
 
 
 @pytest.fixture
@@ -162,9 +169,8 @@ def open_page(browser):
                 page.problems.append(f"console: {message.text}")
 
         def request(request):
-            if request.url.split(":")[0] in ("http", "https"):
-                if request.url.split("/")[2] != origin:
-                    page.problems.append(f"another host: {request.url}")
+            if request.url.startswith("http") and request.url.split("/")[2] != origin:
+                page.problems.append(f"another host: {request.url}")
 
         page.on("console", console)
         page.on("pageerror", lambda error: page.problems.append(f"error: {error}"))

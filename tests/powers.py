@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from playwright._impl._driver import compute_driver_executable
 
 from vgkit import explore
-from vgkit.explore import web
+from vgkit.explore import explorer
 
 CHART = explore.chart(
     [explore.series("power", "Power")],
@@ -41,8 +41,8 @@ def make(**presets):
 def in_javascript(expression):
     """Value of an expression in the scope of a page's scripts, run by Playwright's Node.js."""
     node, _ = compute_driver_executable()
-    host = web.HOST[: web.HOST.index("document.querySelectorAll")]
-    script = f"{web.EXPORT}{web.CHART}{host}\nconsole.log(JSON.stringify({expression}));"
+    host = explorer.HOST[: explorer.HOST.index("document.querySelectorAll")]
+    script = f"{explorer.EXPORT}{explorer.CHART}{host}\nconsole.log(JSON.stringify({expression}));"
     command = [node, "--input-type=module", "-"]
     done = subprocess.run(command, input=script, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

@@ -4,9 +4,8 @@
     ...
     history = monitor.read(opt_state)
 
-First in a chain it records gradients, last it records updates. It changes neither. Parameters are
-any pytree. A layer here is one array of it, and its name is its path in the tree, such as
-"layers/0/w".
+First in a chain it records gradients, last it records updates. It changes neither. A layer here is
+one array of the parameters' tree, and its name is its path there, such as "layers/0/w".
 """
 
 from collections.abc import Mapping
@@ -38,12 +37,11 @@ class State(NamedTuple):
     """What the monitor carries from step to step; its structure and shapes never change.
 
     Attributes:
-        layout: The monitor's name and, under it, the parameters' tree with marks for the arrays
-            that are recorded.
+        layout: The monitor's name, and the parameters' tree with marks for what is recorded.
         updates: How many updates have passed.
         step: Step of every row of `rows`, -1 where nothing has been written yet.
-        rows: The statistics RMS, largest, zeros, non-finite and weights of every layer, one row
-            after the other; the oldest is overwritten.
+        rows: RMS, largest, zeros, non-finite and weights of every layer; the oldest row is
+            overwritten.
     """
 
     layout: Mapping[str, Any]
@@ -60,14 +58,12 @@ class Record(NamedTuple):
         step: How many updates had passed before.
         rms: Root mean square of the layer's elements.
         largest: Largest absolute value.
-        zeros: Share of the elements that are exactly 0: no path is left, or the number format is
-            at its end.
-        non_finite: Share of the elements that are infinite or not a number. Where it is not 0,
+        zeros: Share of the elements that are exactly 0.
+        non_finite: Share of the elements that are infinite or not a number; where it is not 0,
             `rms` and `largest` are not finite either.
         weights: Root mean square of the layer's parameters before the step; NaN if the optimiser
             is not given any.
-        ratio: `rms` over `weights`: of updates the update-to-weight ratio, of gradients the
-            gradient-to-weight ratio. Infinite for weights that are all 0, as new biases are.
+        ratio: `rms` over `weights`; infinite for weights that are all 0, as new biases are.
     """
 
     names: tuple[str, ...]
@@ -85,21 +81,18 @@ def record(
 ) -> optax.GradientTransformationExtraArgs:
     """A transformation for `optax.chain` that passes updates on untouched and records them.
 
-    The state has a fixed structure, so that it works under `jax.jit`, `jax.lax.scan` and
-    `jax.vmap`, and inside `optax.multi_transform` and `optax.MultiSteps`. Arrays that are empty or
-    hold whole numbers are left out. Donate the optimiser's state to a jitted step, or the record is
-    copied at every step.
+    It works under `jax.jit`, `jax.lax.scan` and `jax.vmap`, and inside `optax.multi_transform` and
+    `optax.MultiSteps`. Arrays that are empty or hold whole numbers are left out. Donate the
+    optimiser's state to a jitted step, or the record is copied at every step.
 
     Args:
         every: Steps from one row to the next. At every tenth it costs a few percent of a step where
-            layers are a thousand units wide. A step of a tiny network takes microseconds, and so
-            does the question whether a row is due: there it can cost most of a step.
+            layers are a thousand units wide, but can cost most of a step of a tiny network.
         rows: How many rows there are; the newest overwrite the oldest.
         name: Distinguishes several monitors in one optimiser, see `read`.
 
     Raises:
-        ValueError: If `every` or `rows` is below 1, or, when the optimiser is initialised, there
-            are parameters but none is a floating-point array.
+        ValueError: If `every` or `rows` is below 1, or no parameter is a floating-point array.
     """
     every = _check.int_at_least("every", every, 1)
     rows = _check.int_at_least("rows", rows, 1)
@@ -156,13 +149,12 @@ def read(state: optax.OptState, name: str | None = None) -> Record:
     """Take a monitor's record out of an optimiser's state, wherever in it the monitor stands.
 
     Args:
-        state: State of the whole optimiser. Under `jax.vmap` its arrays have leading axes, and so
-            do the record's.
+        state: State of the whole optimiser; the record has the leading axes that it has.
         name: Which monitor, if there are several.
 
     Raises:
-        ValueError: If the state holds no monitor, none of that name or several, is traced, or is
-            that of networks that have not taken the same steps.
+        ValueError: If the state does not hold one such monitor, is traced, or is that of networks
+            that have not taken the same steps.
     """
     nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, State))
     monitors = [(*node.layout, node) for node in nodes if isinstance(node, State)]
@@ -187,7 +179,6 @@ def read(state: optax.OptState, name: str | None = None) -> Record:
 
 
 def _counts(leaf: Any) -> bool:
-    """Whether a leaf is recorded: floating-point numbers, at least one."""
     return jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) and jnp.size(leaf) > 0
 
 
@@ -205,11 +196,6 @@ def _names(layout: Any) -> tuple[str, ...]:
 
 def _statistics(update: Array, weights: Array | None, dtype: jnp.dtype) -> Float[Array, " 5"]:
     size = jnp.abs(update).astype(dtype)
-    columns = [
-        rms(size),
-        jnp.max(size),
-        jnp.mean(size == 0, dtype=dtype),
-        jnp.mean(~jnp.isfinite(size), dtype=dtype),
-        jnp.nan if weights is None else rms(jnp.abs(weights).astype(dtype)),
-    ]
-    return jnp.stack([jnp.asarray(column, dtype) for column in columns])
+    shares = [jnp.mean(chosen, dtype=dtype) for chosen in (size == 0, ~jnp.isfinite(size))]
+    of_weights = jnp.nan if weights is None else rms(jnp.abs(weights).astype(dtype))
+    return jnp.array([rms(size), jnp.max(size), *shares, of_weights], dtype)

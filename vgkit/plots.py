@@ -24,7 +24,7 @@ def spread(
     Args:
         axes: Where to draw.
         x: Positions of the points.
-        values: One row for each repetition, such as each seed.
+        values: One row for each repetition, such as a seed.
         label: Name in the legend.
         colour: Which of `COLOURS`.
         marker: Marker of the points, none if left out.

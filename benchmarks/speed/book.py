@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from benchmarks.speed.live import depth_explorer, percentiles
 from benchmarks.speed.measure import Row
 from tools import chromium, grids, pages
-from vgkit.explore import web
+from vgkit.explore.explorer import CHART, EXPORT, HOST, STYLE
 
 PART = "A slider move, in the book"
 ROOT = Path(__file__).parents[2]
@@ -139,17 +139,17 @@ def through_manager(folder: Path) -> float:
     explorer = depth_explorer()
     ours = explorer.static()["text/html"]
     (folder / "ours.html").write_text(f"<!doctype html><meta charset=utf-8><body>{ours}")
-    script = web.EXPORT + web.CHART.removesuffix("export default { render };\n")
+    script = EXPORT + CHART.removesuffix("export default { render };\n")
 
     (page,) = grids.shipped(ours)
     positions = {c["name"]: traitlets.Int(c["position"]).tag(sync=True) for c in page["controls"]}
-    decoder = web.HOST[: web.HOST.index("// A control as a native input")]
+    decoder = HOST[: HOST.index("// A control as a native input")]
     peer = type(
         "Peer",
         (anywidget.AnyWidget,),
         {
             "_esm": script + decoder + PEER,
-            "_css": web.STYLE,
+            "_css": STYLE,
             "page": traitlets.Dict().tag(sync=True),
             **positions,
         },

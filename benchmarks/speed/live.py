@@ -19,7 +19,7 @@ from benchmarks.speed.measure import Row
 from tools import chromium, explorers, lab, pages
 from vgcourse import charts, profiles
 from vgkit import data, explore, grads, nets
-from vgkit.explore import web
+from vgkit.explore.explorer import numbers, options
 
 PART = "A slider move, live"
 ROOT = Path(__file__).parents[2]
@@ -138,7 +138,7 @@ def compilations() -> Iterator[list[str]]:
 def inputs(explorer: explore.Explorer) -> dict[str, list[int] | list[float]]:
     """Values of every control as the computation gets them, those of the first control last."""
     first, *others = explorer.controls
-    return {n: web.numbers(web.options(explorer.controls[n])) for n in (*others, first)}
+    return {n: numbers(options(explorer.controls[n])) for n in (*others, first)}
 
 
 def moves(explorer: explore.Explorer, count: int) -> tuple[list[float], list[float], int]:
@@ -149,7 +149,7 @@ def moves(explorer: explore.Explorer, count: int) -> tuple[list[float], list[flo
     random = np.random.default_rng(0)
     explorer.widget  # noqa: B018 - from now on the controls drive the chart
     names, numbers = list(explorer.controls), inputs(explorer)
-    values = {n: [v for _, v in web.options(c)] for n, c in explorer.controls.items()}
+    values = {n: [v for _, v in options(c)] for n, c in explorer.controls.items()}
     compute = jax.jit(explorer.compute)
     compute(**{name: row[0] for name, row in numbers.items()})
     whole, alone = [], []

@@ -8,12 +8,14 @@ from types import SimpleNamespace
 import pytest
 import smallbook
 import vgbook
+import yaml
 from conftest import ROOT, SETTLED, faults, sideways
 
 from tools import pages
 
 PAGES = [*pages.all_pages(), "genindex", "search"]
 LIVE = pages.live()
+OPEN = "all => all.forEach(e => e.open = true)"
 
 
 def test_every_page_is_listed(book):
@@ -34,7 +36,7 @@ def test_over_http_accessible_and_within_the_screen(site, open_page, page):
         alt = image.get_attribute("alt")
         assert alt and not alt.startswith("_images"), image.get_attribute("src")
     assert opened.problems == []
-    opened.locator(".vg-explorer details").evaluate_all("all => all.forEach(e => e.open = true)")
+    opened.locator(".vg-explorer details").evaluate_all(OPEN)
     for width, theme, check in ((1400, wide, faults), (768, wide, sideways), (380, narrow, faults)):
         opened.emulate_media(color_scheme=theme)
         opened.set_viewport_size({"width": width, "height": 900})
@@ -62,11 +64,12 @@ def test_from_a_folder_on_a_phone(book, open_page):
         assert opened.locator("mjx-merror").count() == 0, page
         written, shown = opened.locator(".math").count(), opened.locator("mjx-container").count()
         assert shown >= written, page
-        explorers = opened.locator(".vg-explorer")
-        assert (explorers.count() >= 1) == (page in LIVE), page
-        for explorer in explorers.all():
+        explorers = opened.locator(".vg-explorer").all()
+        assert bool(explorers) == (page in LIVE), page
+        for explorer in explorers:
             assert explorer.get_attribute("data-ready") == "true", page
             assert explorer.locator("svg .vg-line").count() >= 1, page
+        opened.locator(".vg-explorer details").evaluate_all(OPEN)
         assert opened.evaluate(SMALL) == [], page
 
 
@@ -130,12 +133,34 @@ def test_what_a_page_loads(book):
     assert size(book / "_static" / "scripts" / "fontawesome.js") < 30_000  # else 540 kB
 
 
-def test_no_widget_state_and_no_machine_in_the_pages(book):
+def test_no_widget_state_no_machine_and_no_address_in_the_pages(book):
     for path in book.rglob("*.html"):
         text = path.read_text()
         assert "application/vnd.jupyter" not in text
         assert str(ROOT) not in text
         assert text.count("const THEBE_JS_URL") <= 1
+        assert 'property="og:' not in text and 'rel="canonical"' not in text
+    assert not (book / "sitemap.xml").exists() and not (book / "404.html").exists()
+
+
+DESCRIPTION = re.compile(
+    r"<meta\s+(?:content=\"([^\"]*)\"\s+)?name=\"description\"(?: content=\"([^\"]*)\")?"
+)
+
+
+def test_every_page_has_a_description_and_a_title_of_its_own(book):
+    texts = [(book / f"{page}.html").read_text() for page in pages.all_pages()]
+    found = [["".join(pair) for pair in DESCRIPTION.findall(text)] for text in texts]
+    descriptions = [one for (one,) in found]
+    assert all(30 <= len(text) <= 320 and "\\" not in text for text in descriptions), descriptions
+    titles = [re.search("<title>(.*?)</title>", text, re.DOTALL)[1] for text in texts]
+    assert len(set(descriptions)) == len(set(titles)) == len(texts)
+
+
+def test_every_redirect_leads_to_a_page(book):
+    redirects = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["redirects"]
+    for old, new in redirects.items():
+        assert old not in pages.all_pages() and (book / new.removeprefix("/")).is_file()
 
 
 @pytest.fixture(scope="module")

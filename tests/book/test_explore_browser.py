@@ -1,16 +1,68 @@
-"""The explorers of the built book, driven as a reader drives them, and checked against vgkit."""
+"""The explorers of the built book, driven as a reader drives them, and checked against vgkit.
+
+VGKIT_MOVES sets how often they are moved at random; the default keeps the tests short.
+"""
+
+import os
 
 import jax
 import numpy as np
 import pytest
+from conftest import compilations, heap
 
 import tools.explorers
 from tools import grids, pages
 
 PAGES = pages.live()
-TABLE = """root => Object.fromEntries([...root.querySelectorAll('.vg-values th[scope=col]')].map(
-    (head, i) => [head.textContent, [...root.querySelectorAll('.vg-values tbody tr')].map(
-        row => row.children[i].dataset.value ?? row.children[i].textContent)]))"""
+MOVES = int(os.environ.get("VGKIT_MOVES", "1000"))
+LONG = ["chapters/causes/recurrence", "chapters/detection"]  # two explorers; five charts
+
+# Moves a control of a random explorer to a random place, and now and then holds, clears, points,
+# opens a table or chooses a preset. Returns where the controls then stand and, of every tenth
+# move, what the tables of that explorer show.
+MOVE = """([moves, seed]) => {
+  let state = seed;
+  const random = (n) => {  // Park and Miller's generator
+    state = (state * 48271) % 2147483647;
+    return Math.floor((state / 2147483647) * n);
+  };
+  const roots = [...document.querySelectorAll('.vg-explorer')];
+  const fire = (node, type) => node.dispatchEvent(new Event(type, {bubbles: true}));
+  const stands = (root) => Object.fromEntries(
+    [...root.querySelectorAll('[data-control]')].filter((e) => e.type !== 'radio' || e.checked)
+      .map((e) => [e.dataset.control, Number(e.value)]));
+  const column = (chart, i) =>
+    [...chart.querySelectorAll('.vg-values tbody tr')].map((row) => row.children[i].dataset.value);
+  const tables = (root) => [...root.querySelectorAll('.vg-chart')].map((chart) =>
+    Object.fromEntries([...chart.querySelectorAll('th[scope=col]')].map(
+      (head, i) => [head.textContent, column(chart, i)])));
+  for (const details of document.querySelectorAll('details.vg-table')) details.open = true;
+  const shown = [];
+  for (let move = 0; move < moves; move++) {
+    const number = random(roots.length);
+    const root = roots[number];
+    const others = roots.filter((one) => one !== root).map((one) => JSON.stringify(stands(one)));
+    const inputs = [...root.querySelectorAll('[data-control]')];
+    const extra = random(12);
+    if (extra < 3) {
+      const buttons = [...root.querySelectorAll('.vg-hold, .vg-clear, .vg-presets button')];
+      buttons[random(buttons.length)].click();
+    } else {
+      const input = inputs[random(inputs.length)];
+      if (input.type === 'radio') {
+        input.checked = true;
+        fire(input, 'change');
+      } else {
+        input.value = random(input.type === 'range' ? Number(input.max) + 1 : input.options.length);
+        fire(input, 'input');
+      }
+    }
+    const after = roots.filter((one) => one !== root).map((one) => JSON.stringify(stands(one)));
+    if (String(others) !== String(after)) throw new Error('another explorer moved');
+    if (move % 10 === 0) shown.push([number, stands(root), tables(root)]);
+  }
+  return shown;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +102,11 @@ def test_the_page_holds_what_jax_computes(book, explorers, page):
     for shipped, explorer in zip(data, explorers[page], strict=True):
         rows = {name: grids.unpack(packed) for name, packed in shipped["grid"].items()}
         explorer.at()
-        compiled = []
-
-        def listen(event, *_, compiled=compiled, **__):
-            if "backend_compile" in event:
-                compiled.append(event)
-
-        jax.monitoring.register_event_duration_secs_listener(listen)
-        for positions, labels in settings(shipped, random, 25):
-            for name, expected in explorer.at(**labels).items():
+        with compilations() as compiled:
+            results = [(*one, explorer.at(**one[1])) for one in settings(shipped, random, 25)]
+        assert compiled == [], explorer.title
+        for positions, labels, arrays in results:
+            for name, expected in arrays.items():
                 value = rows[name][grids.row_of(shipped, name, positions)]
                 expected = np.asarray(expected, float)
                 np.testing.assert_array_equal(np.isnan(value), np.isnan(expected))
@@ -69,8 +117,6 @@ def test_the_page_holds_what_jax_computes(book, explorers, page):
                 error = np.abs(np.log10(np.abs(value[big] / expected[big])))
                 assert error.max(initial=0) < 1e-3, (explorer.title, name, labels)
                 assert name != "sentence" or np.round(value) == expected
-        jax.monitoring.clear_event_listeners()
-        assert compiled == [], explorer.title
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "index"])
@@ -85,39 +131,36 @@ def test_every_explorer_can_be_given_a_reader_s_own_function(made, explorers, pa
         assert np.isfinite(np.concatenate([result[n] for n in drawn])).any()
 
 
-def set_controls(root, positions):
-    for name, position in positions.items():
-        control = root.locator(f"[data-control={name}]")
-        kind = control.first.evaluate("e => e.type || e.tagName")
-        if kind == "radio":
-            root.locator(f"label[for={control.nth(position).get_attribute('id')}]").click()
-        elif kind.startswith("select"):
-            control.select_option(index=position)
-        else:
-            control.fill(str(position))
-
-
 @pytest.mark.parametrize("page", PAGES)
-def test_the_table_shows_what_the_page_holds(book, site, open_page, page):
-    random = np.random.default_rng(1)
+def test_random_moves_show_what_the_page_holds(book, site, open_page, page):
+    """On two pages as many as to see that memory does not grow."""
+    shipped = shipped_with(book, page)
+    rows = [{n: grids.unpack(p) for n, p in one["grid"].items()} for one in shipped]
     opened = open_page(f"{site}/{page}.html")
-    for number, shipped in enumerate(shipped_with(book, page)):
-        root = opened.locator(".vg-explorer").nth(number)
-        panels = root.locator(".vg-chart").all()
-        assert len(panels) == len(shipped["charts"])
-        for panel in panels:
-            panel.locator("details.vg-table summary").click()
-        rows = {name: grids.unpack(packed) for name, packed in shipped["grid"].items()}
-        for positions, _ in settings(shipped, random, 4):
-            set_controls(root, positions)
-            for panel, chart in zip(panels, shipped["charts"], strict=True):
-                table = panel.evaluate(TABLE)
+    session = opened.context.new_cdp_session(opened)
+
+    def checked(moves, seed):
+        count = 0
+        for number, positions, tables in opened.evaluate(MOVE, [moves, seed]):
+            one = shipped[number]
+            for chart, table in zip(one["charts"], tables, strict=True):
                 for series in chart["series"]:
                     if series["label"] not in table:
-                        continue  # a reference curve
-                    shown = [float(v or "nan") for v in table[series["label"]]]
-                    values = rows[series["name"]][grids.row_of(shipped, series["name"], positions)]
-                    np.testing.assert_allclose(shown, values[: len(shown)], rtol=1e-9)
+                        continue  # a band or a reference curve
+                    cells = [float(cell or "nan") for cell in table[series["label"]]]
+                    row = rows[number][series["name"]][grids.row_of(one, series["name"], positions)]
+                    np.testing.assert_allclose(cells, row[: len(cells)], rtol=1e-9)
+                    count += len(cells)
+        return count
+
+    assert checked(max(200, MOVES // 10), 1) > 0  # decodes all arrays, fills what is held
+    if page in LONG:
+        before = heap(session)
+        count = sum(checked(500, seed) for seed in range(2, 2 + MOVES // 500))
+        assert count > MOVES
+        growth = heap(session) / before - 1
+        print(f"{page}: {MOVES} moves, {count} numbers, heap {before / 1e6:.1f} MB {growth:+.1%}")
+        assert growth < 0.05
     assert opened.problems == []
 
 
@@ -217,14 +260,3 @@ def test_without_scripts_the_picture_stands(site, open_page):
     image = page.locator(".vg-fallback img")
     assert image.is_visible()
     assert image.get_attribute("alt").startswith("Depth: It vanishes: layer 1 gets ")
-
-
-@pytest.mark.parametrize("width", [380, 1400])
-def test_targets_are_large_enough_for_a_thumb(site, open_page, width):
-    page = open_page(f"{site}/chapters/depth.html", viewport={"width": width, "height": 800})
-    targets = page.locator(
-        ".vg-explorer :is(button, select, input[type=range], summary, .vg-choices label)"
-    )
-    assert targets.count() >= 8
-    for i in range(targets.count()):
-        assert targets.nth(i).bounding_box()["height"] >= 44

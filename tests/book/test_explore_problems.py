@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from powers import CHART
 
 from vgkit import explore
-from vgkit.explore.web import CHART as SCRIPT
-from vgkit.explore.web import EXPORT
+from vgkit.explore.explorer import CHART as SCRIPT
+from vgkit.explore.explorer import EXPORT
 
 
 def test_nothing_but_nan_is_explained(open_page, tmp_path):

@@ -17,11 +17,8 @@ from tools import pages
 from vgkit import plots
 
 ALT = 'Falls "steeply" & stays < 1.'
-DRAWN = {
-    page: count
-    for page in pages.all_pages()
-    if (count := pages.figures((ROOT / f"{page}.md").read_text("utf-8")))
-}
+WRITTEN = {page: pages.figures((ROOT / f"{page}.md").read_text()) for page in pages.all_pages()}
+DRAWN = {page: count for page, count in WRITTEN.items() if count}
 GROUNDS = {"000000", "ffffff", "e2e2e2", "ebebeb"}  # text, and what lies behind text and lines
 
 
@@ -98,10 +95,6 @@ def test_the_compact_drawing_is_matplotlib_s(drawing, browser, monkeypatch):
     assert len(short) < 0.95 * len(full)
 
 
-def test_all_colours_of_the_course_have_partners():
-    assert {c[1:] for c in plots.COLOURS} | GROUNDS | {"666666"} <= figures.partners()
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_contrast(site, open_page, theme):
     """3:1 for what is drawn and 4.5:1 for text, WCAG 2.2 numbers 1.4.11 and 1.4.3."""
@@ -115,6 +108,7 @@ def test_contrast(site, open_page, theme):
       return fill.match(/\\d+/g).slice(0, 3).map(Number);
     }"""
     figure = page.locator("svg.vg-figure").first.element_handle()
+    assert {c[1:] for c in plots.COLOURS} | GROUNDS | {"666666"} <= figures.partners()
     seen = {name: page.evaluate(script, [figure, name]) for name in figures.partners()}
     dark = luminance(seen["ffffff"]) < 0.02
     assert dark == (theme == "dark")
@@ -131,12 +125,16 @@ def corners_and_all(figure):
 
 
 @pytest.mark.parametrize("page", DRAWN)
-def test_figures_of_a_page(site, open_page, page):
+def test_figures_of_a_page(book, site, open_page, page):
+    text = (book / f"{page}.html").read_text("utf-8")
+    written = re.findall(r'<svg class="vg-figure".*?</svg>', text, re.DOTALL)
+    # A picture of matplotlib's at 110 dots per inch would take 20 to 100 kB.
+    assert max(len(gzip.compress(figure.encode(), 9)) for figure in written) < 30_000
     opened = open_page(f"{site}/{page}.html", theme="dark")
     assert opened.problems == []
     opened.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
     drawn = opened.locator("svg.vg-figure")
-    assert drawn.count() == DRAWN[page]
+    assert drawn.count() == len(written) == DRAWN[page]
     assert opened.locator(".cell_output img[src*=_images]").count() == 0  # none is left a picture
     ids = opened.evaluate("[...document.querySelectorAll('.vg-figure [id]')].map(e => e.id)")
     assert len(ids) == len(set(ids))
@@ -147,9 +145,8 @@ def test_figures_of_a_page(site, open_page, page):
         assert figure.get_attribute("role") == "img"
         opened.emulate_media(media="screen")
         box = figure.bounding_box()
-        assert 0 < box["width"] <= width and box["height"] == pytest.approx(
-            height * box["width"] / width, abs=1
-        )
+        assert 0 < box["width"] <= width
+        assert box["height"] == pytest.approx(height * box["width"] / width, abs=1)
         corners, shot = corners_and_all(figure)
         assert (corners == np.array(ground[:3], int)).all()
         assert not (shot > 240).all(axis=-1).any()  # nothing white
@@ -171,15 +168,6 @@ def test_figures_follow_the_button_without_loading_again(site, open_page):
         page.locator(".theme-switch-button:visible").first.click()
     assert seen["light"] == 255 and seen["dark"] < 60
     assert handle.evaluate("e => e.isConnected")
-
-
-@pytest.mark.parametrize("page", DRAWN)
-def test_figures_weigh_less_than_a_picture_would(book, page):
-    """A picture of matplotlib's at 110 dots per inch takes 20 to 100 kB."""
-    text = (book / f"{page}.html").read_text("utf-8")
-    found = re.findall(r'<svg class="vg-figure".*?</svg>', text, re.DOTALL)
-    sizes = [len(gzip.compress(figure.encode(), 9)) for figure in found]
-    assert len(sizes) == DRAWN[page] and max(sizes) < 30_000
 
 
 def test_the_build_names_what_a_figure_lacks(tmp_path):

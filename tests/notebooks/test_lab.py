@@ -71,9 +71,8 @@ def test_explorers_of_a_readers_own(own):
     with page.expect_download() as download:
         page.keyboard.press("Enter")
     assert download.value.suggested_filename == "Slow_steps=41.csv"
-    assert download.value.path().read_bytes().decode() == (
-        "Step,Power: Power\n1,41\n2,82\n3,123\n".replace("\n", "\r\n")
-    )
+    saved = download.value.path().read_bytes().decode().splitlines()
+    assert saved == ["Step,Power: Power", "1,41", "2,82", "3,123"]
     status = slow.locator("[role=status]")
     assert status.text_content() == "Saved as Slow_steps=41.csv"
     slow.locator("[data-export=python]").focus()
@@ -99,6 +98,9 @@ AS_NOTEBOOK_7 = """() => document.addEventListener('keydown', (event) =>
   event.target.hasAttribute('data-lm-suppress-shortcuts') || event.stopPropagation(), true)"""
 
 
+STEPS = {"ArrowUp": 1, "ArrowDown": -1, "ArrowRight": 1, "ArrowLeft": -1, "Home": -9, "End": 9}
+
+
 def move(page, box, random, places):
     """Moves one control by keyboard or mouse; returns where it says that the controls then are."""
     name = list(places)[random.integers(len(places))]
@@ -115,21 +117,13 @@ def move(page, box, random, places):
         along = min(max(place / last * track["width"], 1), track["width"] - 1)
         page.mouse.click(track["x"] + along, track["y"] + track["height"] / 2)
     else:
-        keys = {
-            "ArrowUp": 1,
-            "ArrowDown": -1,
-            "ArrowRight": 1,
-            "ArrowLeft": -1,
-            "Home": -9,
-            "End": 9,
-        }
-        key = list(keys)[random.integers(6)]
+        key = list(STEPS)[random.integers(6)]
+        step = STEPS[key]
         if name == "word":
             box.locator("select").focus()
-            step = -keys[key] if key in ("ArrowUp", "ArrowDown") else keys[key]
+            step = -step if key in ("ArrowUp", "ArrowDown") else step
         else:
             box.locator(".noUi-handle").nth(["a", "b"].index(name)).focus()
-            step = keys[key]
         page.keyboard.press(key)
         place = min(max(places[name] + step, 0), last)
     return {**places, name: place}
@@ -142,12 +136,12 @@ def test_random_moves(own):
     box = page.locator(".vg-live").nth(2)
     box.scroll_into_view_if_needed()
 
-    def drawn(one):
-        return one.locator(".vg-summary, svg").all_text_contents()
+    def drawn():
+        return [one.locator(".vg-summary, svg").all_text_contents() for one in (slow, wrong)]
 
-    others = [drawn(one) for one in (slow, wrong)]
+    others = drawn()
     problems = []
-    page.on("pageerror", lambda error: problems.append(error))
+    page.on("pageerror", problems.append)
     session = page.context.new_cdp_session(page)
     collect = page.get_by_role("button", name=re.compile("Collect|blocks"))
 
@@ -190,8 +184,7 @@ def test_random_moves(own):
     growth = memory() / before - 1
     print(f"{MOVES} moves, {before} blocks and bytes, grown by {growth}")
     assert growth.max() < 0.05
-    assert [drawn(one) for one in (slow, wrong)] == others
-    assert problems == []
+    assert drawn() == others and problems == []
 
 
 def test_a_lost_kernel_is_reported(own):

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import nbformat
 import pytest
 import smallbook
-from conftest import ROOT, SETTLED, faults, serve
+from conftest import SETTLED, faults, serve
 from PIL import Image
 
 HERE = "https://someone.github.io/course/"
@@ -31,21 +31,17 @@ def address(built):
         yield address
 
 
-@pytest.fixture
-def second(built):
-    return (built / "pages" / "second.html").read_text()
-
-
-@pytest.mark.parametrize("width, theme", [(1400, "light"), (380, "dark")])
-def test_a_page_is_accessible_and_its_explorer_works(address, open_page, width, theme):
-    page = open_page(
-        f"{address}/pages/second.html", theme, viewport={"width": width, "height": 900}
-    )
+@pytest.mark.parametrize("width, theme, served", [(1400, "light", True), (380, "dark", False)])
+def test_a_page_is_accessible_and_works(built, address, open_page, width, theme, served):
+    """From a server, and from a folder without one."""
+    url = f"{address if served else built.as_uri()}/pages/second.html"
+    page = open_page(url, theme, viewport={"width": width, "height": 900})
     assert page.problems == []
     page.locator(".vg-explorer details").evaluate_all("all => all.forEach(e => e.open = true)")
     page.wait_for_function(SETTLED, arg=theme)
     assert faults(page) == []
     explorer = page.locator(".vg-explorer[data-ready=true]")
+    assert explorer.locator("svg .vg-line").count() >= 1
     before = explorer.locator(".vg-summary").text_content()
     explorer.locator("input[type=range]").first.press("ArrowRight")
     assert explorer.locator(".vg-summary").text_content() != before
@@ -55,13 +51,8 @@ def test_a_page_is_accessible_and_its_explorer_works(address, open_page, width, 
     assert "It is 0.125." in page.locator("main").inner_text()
 
 
-def test_a_page_needs_no_server(built, open_page):
-    page = open_page((built / "pages" / "second.html").as_uri())
-    assert page.locator(".vg-explorer[data-ready=true] svg .vg-line").count() >= 1
-    assert page.problems == []
-
-
-def test_descriptions_and_cards(built, second):
+def test_descriptions_cards_and_sitemap(built):
+    second = (built / "pages" / "second.html").read_text()
     card = dict(re.findall(r'<meta property="og:([\w:]+)" content="([^"]*)"', second))
     text = "Second. First sentence. Another one, to the first page and First &amp; only."
     assert card["title"] == "Second" and card["url"] == f"{HERE}pages/second.html"
@@ -73,9 +64,6 @@ def test_descriptions_and_cards(built, second):
     with Image.open(path) as image:
         assert image.size == (int(card["image:width"]), int(card["image:height"]))
     assert path.stat().st_size < 50_000
-
-
-def test_the_sitemap_names_every_page_and_no_other(built):
     root = ElementTree.parse(built / "sitemap.xml").getroot()
     places = [place.text for place in root.iter("{http://www.sitemaps.org/schemas/sitemap/0.9}loc")]
     assert sorted(places) == [f"{HERE}index.html", f"{HERE}pages/second.html"]
@@ -148,8 +136,3 @@ def test_the_button_saves_and_does_not_show(built, address, browser):
     assert kept == (built / "_sources" / "pages" / "second.ipynb").read_bytes()
     assert len(context.pages) == 1
     context.close()
-
-
-def test_no_page_holds_the_machine_s_paths(built):
-    for path in built.rglob("*.html"):
-        assert str(ROOT) not in path.read_text() and "vnd.jupyter" not in path.read_text()

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vgcourse import echo_state
 from vgkit import recurrent
 
 KEY = jax.random.key(20)
@@ -54,7 +55,7 @@ def test_states_forget_their_start_where_the_largest_singular_value_is_below_one
     cell = recurrent.rnn(KEY, 1, 8, gain=0.8)  # all singular values are 0.8
     x = jax.random.normal(KEY, (40, 1))
     starts = jnp.asarray(np.random.default_rng(23).uniform(-1, 1, (5, 8)))
-    distances = np.asarray(recurrent.echo_distances(cell, x, starts))
+    distances = np.asarray(echo_state.echo_distances(cell, x, starts))
     apart = max(np.linalg.norm(start - starts[0]) for start in starts)
     assert distances[0] == pytest.approx(apart)
     assert (distances <= apart * 0.8 ** np.arange(41) * (1 + 1e-12)).all()  # tanh shrinks too
@@ -66,7 +67,7 @@ def test_a_spectral_radius_below_one_is_not_enough():
     assert np.abs(np.linalg.eigvals(w)).max() < 0.75
     cell = recurrent.RNN(np.zeros((2, 1)), w, np.zeros(2))
     starts = jnp.array([[0.0, 0.0], [0.999, -0.917]])
-    distances = recurrent.echo_distances(cell, jnp.zeros((3000, 1)), starts)
+    distances = echo_state.echo_distances(cell, jnp.zeros((3000, 1)), starts)
     h = np.array([0.999, -0.917])
     for _ in range(3000):
         h = np.tanh(w @ h)
@@ -78,7 +79,7 @@ def test_a_delay_line_remembers_as_many_inputs_as_it_has_units():
     # h_t = (u_t, u_(t-1), ..., u_(t-5)): the inputs of 1 to 5 steps ago, exactly, and no other.
     cell = recurrent.RNN(np.eye(6)[:, :1], np.eye(6, k=-1), np.zeros(6), activation="identity")
     u = jax.random.normal(KEY, (2000,))
-    curve = recurrent.memory_curve(cell, u, 8, washout=20)
+    curve = echo_state.memory_curve(cell, u, 8, washout=20)
     np.testing.assert_allclose(curve[:5], 1, rtol=1e-9)
     # Of independent inputs 990 states see a squared correlation of about 1/990, seldom 10 times it.
     assert (curve[5:] < 10 / 990).all()
@@ -92,7 +93,7 @@ def test_memory_curve_agrees_with_numpy():
         h = np.tanh(np.asarray(cell.w_in)[:, 0] * u_t + np.asarray(cell.w_rec) @ h)
         states.append(h)
     states = np.hstack([np.array(states), np.ones((600, 1))])
-    curve = jax.jit(lambda u: recurrent.memory_curve(cell, u, 9, strength=0.0))(jnp.asarray(u))
+    curve = jax.jit(lambda u: echo_state.memory_curve(cell, u, 9, strength=0.0))(jnp.asarray(u))
     for k in range(1, 10):
         solution, *_ = np.linalg.lstsq(states[100:350], u[100 - k : 350 - k], rcond=None)
         r = np.corrcoef(states[350:] @ solution, u[350 - k : 600 - k])[0, 1]
@@ -122,16 +123,16 @@ BAD = {
     "rows": (lambda: recurrent.ridge(STATES, TARGETS[:9], 1.0), "targets must have shape"),
     "nan": (lambda: recurrent.ridge(STATES * jnp.nan, TARGETS, 1.0), "states must be finite"),
     "one start": (
-        lambda: recurrent.echo_distances(CELL, STATES[:, :1], jnp.ones((1, 4))),
+        lambda: echo_state.echo_distances(CELL, STATES[:, :1], jnp.ones((1, 4))),
         "starts must hold at least 2 states; got 1",
     ),
-    "no delays": (lambda: recurrent.memory_curve(CELL, STATES[:, 0], 0), "delays must .*got 0"),
+    "no delays": (lambda: echo_state.memory_curve(CELL, STATES[:, 0], 0), "delays must .*got 0"),
     "short washout": (
-        lambda: recurrent.memory_curve(CELL, STATES[:, 0], 5, washout=3),
+        lambda: echo_state.memory_curve(CELL, STATES[:, 0], 5, washout=3),
         "washout must be a whole number of at least 5; got 3",
     ),
     "nothing left": (
-        lambda: recurrent.memory_curve(CELL, STATES[:, 0], 5, washout=28),
+        lambda: echo_state.memory_curve(CELL, STATES[:, 0], 5, washout=28),
         "washout must leave at least 4 of the 30 states; got 28",
     ),
 }

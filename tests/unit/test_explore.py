@@ -1,4 +1,3 @@
-import contextlib
 import csv
 import gc
 import gzip
@@ -13,13 +12,12 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from conftest import compilations
 from powers import CHART, compute, in_javascript, make, sliders
 
 from tools.grids import DATA, shipped, unpack
 from vgkit import explore
-from vgkit.explore import grid, picture, results
-
-# ---- results at a setting --------------------------------------------------------------------
+from vgkit.explore import charts, grid, results
 
 
 def test_compute_gets_numbers_and_positions():
@@ -75,13 +73,9 @@ def test_using_has_the_same_charts_and_the_controls_that_the_function_takes():
         made.using(lambda z: {"y": z})
 
 
-# ---- sentences and numbers -------------------------------------------------------------------
-
-
 def test_first_true():
-    assert [int(explore.first_true(*c)) for c in [(), (True,), (False,), (False, True, True)]] == [
-        0, 0, 1, 1,
-    ]  # fmt: skip
+    cases = [(), (True,), (False,), (False, True, True)]
+    assert [int(explore.first_true(*conditions)) for conditions in cases] == [0, 0, 1, 1]
     at = jax.jit(lambda x: explore.first_true(x == 0, x[None] < 0.01, x > 100))
     assert [int(at(x)) for x in (0.0, 1e-3, 1e3, 1.0, np.nan)] == [0, 1, 2, 3, 3]
 
@@ -116,9 +110,6 @@ def test_sentences_read_the_same_in_python_and_javascript():
     assert results.sentence(["Only {mode}."], labels, {}) == "Only all."
     assert in_javascript(f"sentence(['Only {{mode}}.'], {labels}, {{}})") == "Only all."
     assert results.sentence([], labels, {}) == in_javascript("sentence([], {}, {})") == ""
-
-
-# ---- the grid --------------------------------------------------------------------------------
 
 
 def described(explorer):
@@ -164,14 +155,11 @@ def test_axes_that_do_not_matter_are_left_out():
     np.testing.assert_allclose(unpack(packed), [[0, 0], [1, 1], [2, 2]], rtol=2.1e-3)
 
 
-def test_equal_shapes_pack_to_almost_nothing():
+def test_equal_shapes_pack_to_almost_nothing_and_harmless_characters():
     layer = np.arange(1.0, 41)
     values = 10.0 ** -(np.arange(60)[:, None] + 0.63 * layer[None])  # parallel straight lines
     packed = grid.pack(values, ["depth"])
     assert len(gzip.compress(packed["text"].encode())) < 0.1 * values.size
-
-
-def test_the_alphabet_is_harmless():
     assert len(set(grid.ALPHABET)) == 2 * grid.LARGEST_RESIDUAL + 1
     assert not set(grid.ALPHABET) & set("&<>\"'\\!~")
 
@@ -187,73 +175,41 @@ def test_javascript_unpacks_the_same():
     np.testing.assert_allclose(rows, unpack(packed), rtol=1e-12)
 
 
-# ---- faces -----------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def compilations():
-    """Collects what JAX's compiler is asked for meanwhile."""
-    compiled = []
-
-    def listen(event, *_, **__):
-        if "backend_compile" in event:
-            compiled.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield compiled
-    finally:
-        jax.monitoring.clear_event_listeners()
-
-
-def test_the_live_face_is_a_widget_and_a_picture():
-    bundle = make()._repr_mimebundle_()
-    assert set(bundle) == {"application/vnd.jupyter.widget-view+json", "text/plain", "image/png"}
-    assert bundle["text/plain"] == "Powers: Base 3, all."
-
-
 def test_the_static_face_is_html_and_a_picture():
     explorer = make(Four={"base": 4, "mode": "first"})
     static = explorer.static()
     assert set(static) == {"text/plain", "text/html", "image/png"}
     assert 'alt="Powers: Base 3, all."' in static["text/html"]
     page = described(explorer)
-    assert [control["options"] for control in page["controls"]] == [
-        list("123456"),
-        ["all", "first"],
-    ]
-    assert [control["kind"] for control in page["controls"]] == ["slider", "select"]
-    assert [control["position"] for control in page["controls"]] == [2, 0]
+    controls = [(one["options"], one["kind"], one["position"]) for one in page["controls"]]
+    assert controls == [(list("123456"), "slider", 2), (["all", "first"], "select", 0)]
     assert page["presets"] == {"Four": {"base": 3, "mode": 1}}
     tricky = explore.Explorer("</script>", compute, sliders(), CHART)
     assert described(tricky)["title"] == "</script>"
     assert "<" not in DATA.search(tricky.static()["text/html"])[1]
 
 
-def test_a_static_face_compiles_one_program():
+def test_one_program_is_compiled_for_a_static_face_and_one_for_a_live_one():
     explorer = make()
     plt.close(explorer.figure())  # numbers of a picture may need a small program
     with compilations() as compiled:
         explorer.static()
     assert len(compiled) == 1
-
-
-def test_nothing_compiles_after_the_first_result():
-    explorer = make()
     assert explorer.widget.children
     with compilations() as compiled:
         for base in range(1, 7):
             explorer.controls["base"].value = base
             for mode in ("first", "all"):
                 explorer.controls["mode"].value = mode
-        assert compiled == []
-        jax.jit(lambda x: x + 41)(1.0)
-        assert compiled  # the counter counts
+    assert compiled == []
 
 
 def test_live_controls_drive_the_computation():
     """A preset is one computation, and no picture in between; memory stays as it is."""
     explorer = make(Four={"base": 4, "mode": "first"})
+    bundle = explorer._repr_mimebundle_()
+    assert set(bundle) == {"application/vnd.jupyter.widget-view+json", "text/plain", "image/png"}
+    assert bundle["text/plain"] == "Powers: Base 3, all."
     presets, *_, charts = explorer.widget.children
     assert charts.data == {"power": [3, 9, 27, None], "sentence": [1]}
     drawn = []
@@ -311,7 +267,7 @@ def test_the_x_axis_can_take_its_positions_from_an_array():
         y={"label": "Height"},
     )
     data = {"place": [-1.5, 0.0, 2.25], "height": [3.0, 4.0, 5.0]}
-    figure = picture.draw([chart], {name: np.array(a) for name, a in data.items()}, "")
+    figure = charts.draw([chart], {name: np.array(a) for name, a in data.items()}, "")
     points = [[-1.5, 3], [0, 4], [2.25, 5]]
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), points)
     plt.close(figure)
@@ -320,9 +276,6 @@ def test_the_x_axis_can_take_its_positions_from_an_array():
     assert [[p["x"], p["y"]] for p in drawn] == points
     table = in_javascript(f"table({arguments}, 'now')")
     assert re.findall(r'<th scope="row">(.*?)</th>', table) == ["-1.5", "0", "2.25"]
-
-
-# ---- what a chart saves ----------------------------------------------------------------------
 
 
 def test_csv_quotes_and_has_every_digit():
@@ -380,8 +333,6 @@ def test_file_names_tell_settings_apart():
     assert name(True, w="1e-05") != name(True, w="1e05")
     assert len(name(True, w="x" * 500)) < 200
 
-
-# ---- bad input -------------------------------------------------------------------------------
 
 AXES = {"x": {"label": "x"}, "y": {"label": "y"}}
 BAD = {

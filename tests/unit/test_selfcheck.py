@@ -27,16 +27,14 @@ def test_the_html_is_escaped_and_self_contained():
 
 
 def test_nothing_visible_gives_the_answer_away():
-    assert not re.search(r"<input[^>]*(checked|data-right)|<details open", html(*three()))
+    text = html(*three())
+    assert not re.search(r"<input[^>]*(checked|data-right)|<details open", text)
     first, second = (
         re.sub('<details>.*?</details>|data-key="\\w+"', "", html(question))
         for question in (selfcheck.choice("Q", {"a": "f", "b": "g"}, right=r) for r in "ab")
     )
     assert first == second
-
-
-def test_without_a_script_every_answer_has_its_feedback_in_a_fold():
-    text = html(*three())
+    # Without a script every answer has its feedback in a fold.
     folds = re.findall("<details>.*?</details>", text)
     assert [fold.count("<li") for fold in folds] == [2, 3, 2]
     assert all(fold.count("<li data-right>") == 1 for fold in folds)
@@ -95,9 +93,10 @@ def wrong(**changed):
         (lambda: plot(curves={"A": X, "B": X * math.inf}), "curve B must be finite"),
         (lambda: plot(curves=dict.fromkeys("ABCDE", X), feedback=dict.fromkeys("ABCDE", "f")),
          "at most four; got 5"),
+        (lambda: plot(curves={"A": X, "B": X[:2]}), "curve B must have shape (3); got (2,)"),
     ],
 )  # fmt: skip
-def test_bad_questions_are_refused(make, named):
+def test_bad_questions_are_refused(unchecked, make, named):
     with pytest.raises(ValueError, match=re.escape(named)):
         make()
 
@@ -105,11 +104,6 @@ def test_bad_questions_are_refused(make, named):
 def plot(**changed):
     given = {"x": X, "curves": CURVES, "feedback": {"A": "f", "B": "g"}, "right": "A"}
     return selfcheck.curve("Q", **{**given, **changed}, xlabel="x", ylabel="y")
-
-
-def test_a_curve_of_another_length_is_refused(unchecked):
-    with pytest.raises(ValueError, match=r"curve B must have shape \(3\); got \(2,\)"):
-        plot(curves={"A": X, "B": X[:2]})
 
 
 def test_a_notebook_without_html_lists_the_questions():

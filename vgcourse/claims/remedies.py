@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
+from vgcourse import echo_state
 from vgcourse.claims.claim import Claim, Numbers
 from vgcourse.claims.programs import UNITS, final_accuracy, first_digits, ratio, seeds, state_ratio
 from vgkit import data, grads, nets, recurrent, theory, train
@@ -33,7 +34,7 @@ def _echo() -> Numbers:
     u = jax.random.uniform(jax.random.key(9), (600,), minval=-1.0)
     reservoirs = [recurrent.reservoir(key, 4, UNITS, 0.9) for key in seeds()]
     single = [recurrent.reservoir(key, 1, UNITS, 0.9, input_gain=0.1) for key in seeds()]
-    remember = jax.jit(partial(recurrent.memory_curve, delays=2 * UNITS))
+    remember = jax.jit(partial(echo_state.memory_curve, delays=2 * UNITS))
     curves = np.array([remember(cell, u) for cell in single])
     return {
         "ratio": state_ratio(jax.tree.map(lambda *leaves: jnp.stack(leaves), *reservoirs), 0.1),

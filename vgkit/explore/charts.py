@@ -1,18 +1,25 @@
-"""Descriptions of charts, for `Explorer`: what is drawn, on which axes, with which sentences."""
+"""Charts: described for `Explorer`, and drawn by matplotlib where no script runs."""
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
 from jaxtyping import Array, Bool, Int
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
 
 from vgkit import _check
+from vgkit.plots import COLOURS, MARKERS
 
 KINDS = dict.fromkeys(("line", "path", "bars", "band"))
 X = {"label": "", "name": "point", "start": 0, "values": None, "domain": None}
 Y = {"label": "", "scale": "linear", "domain": None}
-"""How an axis may be described, and what holds where a word but the label is left out."""
 
 
 def series(
@@ -33,8 +40,7 @@ def series(
     Args:
         name: Name of the array.
         label: Text of the legend.
-        kind: "line", "path" (points joined in their order), "bars", or "band", the area up to
-            another array.
+        kind: "line", "path" (points joined in their order), "bars", or "band" (an area).
         x: Name of an array of positions, in place of the axis's own.
         upper: For a band: name of the array at its other edge.
         base: For bars: where they start.
@@ -67,9 +73,8 @@ def chart(
         x: The axis's "label"; "name", what one point is called; "start", the number of the first
             point, or "values", the name of an array of positions; maybe "domain", its two ends.
         y: The axis's "label", and maybe "scale", "linear" or "log", and "domain".
-        summary: Sentences, one of which is shown: of several, that whose position `compute` returns
-            as "sentence". A name in braces stands for what the control of that name shows, or for
-            the first number of that array.
+        summary: Sentences; of several, that whose position `compute` returns as "sentence" is
+            shown. A name in braces stands for what that control shows, or that array's first value.
         lines: Horizontal lines for reference, each a "value" and a "label".
         columns: Headings of further arrays for the table, by name.
 
@@ -82,7 +87,7 @@ def chart(
         "y": _axis("y", y, Y),
         "summary": list(summary),
         "lines": list(lines),
-        "columns": [list(column) for column in columns.items()],
+        "columns": list(map(list, columns.items())),
     }
 
 
@@ -100,3 +105,64 @@ def first_true(*conditions: Bool[Array, "..."] | bool) -> Int[Array, ""]:
         conditions: Single truth values, one fewer than there are sentences.
     """
     return jnp.argmax(jnp.stack([jnp.reshape(c, ()) for c in (*conditions, True)]))
+
+
+def png(figure: Figure) -> tuple[str, tuple[int, int]]:
+    """A figure as base64 text of a small PNG, and its size in pixels; the figure is closed."""
+    full, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(full, format="png", dpi=80)
+    plt.close(figure)
+    image = Image.open(full).convert("RGB").quantize(16)  # a quarter of the bytes
+    image.save(small, format="png", optimize=True)
+    return base64.b64encode(small.getvalue()).decode(), image.size
+
+
+def draw(
+    charts: Sequence[Mapping[str, Any]], data: Mapping[str, np.ndarray], setting: str
+) -> Figure:
+    """The picture of an explorer's charts at one setting: the first on top, the others in pairs."""
+    rows = 1 + len(charts) // 2
+    figure = plt.figure(figsize=(7, 3.8 if rows == 1 else 2.8 * rows), layout="constrained")
+    below = figure.add_gridspec(rows, 2)
+    places = [below[0, :], *(below[1 + i // 2, i % 2] for i in range(len(charts) - 1))]
+    for chart, place in zip(charts, places, strict=True):
+        _draw_chart(figure.add_subplot(place), chart, data)
+    figure.suptitle(setting, fontsize=9)
+    return figure
+
+
+def _draw_chart(axes: Axes, chart: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
+    for index in range(len(chart["series"])):
+        _draw_series(axes, chart, index, data)
+    axes.set_yscale(chart["y"]["scale"])
+    axes.set(xlim=chart["x"]["domain"], ylim=chart["y"]["domain"])
+    low, high = axes.get_ylim()
+    for line in chart["lines"]:
+        if low < line["value"] < high:
+            axes.axhline(line["value"], color="0.5", linestyle=":", linewidth=1)
+            axes.annotate(line["label"], (1, line["value"]), xycoords=("axes fraction", "data"),
+                          ha="right", va="bottom", fontsize=8, color="0.35")  # fmt: skip
+    axes.set(xlabel=chart["x"]["label"], ylabel=chart["y"]["label"])
+    axes.legend(fontsize=8)
+
+
+def _draw_series(
+    axes: Axes, chart: Mapping[str, Any], index: int, data: Mapping[str, np.ndarray]
+) -> None:
+    series = chart["series"][index]
+    y = np.asarray(data[series["name"]], float)
+    positions = series["x"] or chart["x"]["values"]
+    x = data[positions].astype(float) if positions else chart["x"]["start"] + np.arange(len(y))
+    if chart["y"]["scale"] == "log":
+        y = np.where(y == 0, np.nan, np.abs(y))
+    colour = index if series["colour"] is None else series["colour"]
+    style = {"color": COLOURS[colour % len(COLOURS)], "label": series["label"]}
+    if series["kind"] == "bars":
+        base = series["base"]
+        axes.bar(x, y - base, bottom=base, width=0.6, alpha=0.8, **style)
+    elif series["kind"] == "band":
+        upper = np.asarray(data[series["upper"]], float)
+        axes.fill_between(x, y, upper, alpha=0.2, lw=0, **style)
+    else:
+        marker = MARKERS[index % len(MARKERS)] if series["marker"] else None
+        axes.plot(x, y, linestyle="--" if series["dash"] else "-", marker=marker, ms=4, **style)

@@ -1,42 +1,67 @@
 """One object with two faces: a live widget in a kernel, HTML with all results on a page."""
 
+import html
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import anywidget
 import ipywidgets
 import jax
 import numpy as np
+import traitlets
 from matplotlib.figure import Figure
 
 from vgkit import _check
-from vgkit.explore import grid, picture, results, web
+from vgkit.explore import charts, grid, results
 
 Compute = Callable[..., Mapping[str, jax.Array]]
+FILES = ("export.mjs", "chart.mjs", "host.mjs", "chart.css")
+EXPORT, CHART, HOST, STYLE = (Path(__file__).with_name(name).read_text("utf-8") for name in FILES)
+KINDS = {
+    ipywidgets.IntSlider: "slider",
+    ipywidgets.SelectionSlider: "slider",
+    ipywidgets.Dropdown: "select",
+    ipywidgets.ToggleButtons: "buttons",
+}
+
+
+class Charts(anywidget.AnyWidget):
+    """An explorer's charts at one setting, drawn by `chart.mjs`."""
+
+    _esm = EXPORT + CHART
+    _css = STYLE
+    title = traitlets.Unicode().tag(sync=True)
+    charts = traitlets.List().tag(sync=True)
+    labels = traitlets.Dict().tag(sync=True)  # what each control shows
+    setting = traitlets.Unicode().tag(sync=True)  # the same in words
+    data = traitlets.Dict().tag(sync=True)
+    problem = traitlets.Unicode().tag(sync=True)  # an error message, in place of data
 
 
 class Explorer:
     """Controls, a computation and charts, joined.
 
-    In a kernel the controls drive the computation, compiled once. On a page without a kernel the
-    same controls choose among the results for all their positions; see `static`.
+    In a kernel the controls drive the computation, compiled once. On a page without a kernel they
+    choose among the results for all their positions; see `static`.
 
     Args:
         title: Heading of the charts, a few words.
-        compute: JAX function that takes every control's value by name and returns named arrays of
-            shape (points,): per-layer values, curves, or single numbers for the sentences. A word
-            chosen in a control arrives as its position among the options. NaN stands for a point
-            that does not exist. "sentence" is the position of the sentence that holds.
+        compute: JAX function that takes every control's value by name, a word as its position among
+            the options, and returns named arrays of shape (points,) or single numbers for the
+            sentences. NaN stands for a point that does not exist. "sentence" is the position of the
+            sentence that holds.
         controls: IntSlider, SelectionSlider, Dropdown or ToggleButtons by argument name, each with
             a description. A sweep over all positions is vectorised over the first one.
-        chart: What to draw, from `chart`. Several charts move together: the first on top, whose
-            sentences are the explorer's, the others below it side by side.
+        chart: What to draw, from `chart`; of several the first is on top and has the sentences.
         presets: Values of some or all controls by the name of a button.
 
     Raises:
-        ValueError: If there is no chart, a control is of another kind or lacks its description, or
-            a preset names an unknown control or option.
+        ValueError: If there is no chart or control, a control is of another kind or lacks its
+            description, or a preset names an unknown control or option.
     """
 
     def __init__(
@@ -50,8 +75,8 @@ class Explorer:
         if not controls:
             raise ValueError("controls must hold at least one control; got none")
         for name, control in controls.items():
-            if type(control) not in web.KINDS:
-                kinds = ", ".join(kind.__name__ for kind in web.KINDS)
+            if type(control) not in KINDS:
+                kinds = ", ".join(kind.__name__ for kind in KINDS)
                 raise ValueError(f"control {name} must be one of {kinds}; got {control!r}")
             if not control.description:
                 raise ValueError(f"control {name} must have a description, its label; got none")
@@ -61,10 +86,10 @@ class Explorer:
         self.charts = [chart] if isinstance(chart, Mapping) else list(chart)
         if not self.charts:
             raise ValueError("chart must be a chart or several; got none")
-        self._options = {name: web.options(control) for name, control in controls.items()}
+        self._options = {name: options(control) for name, control in controls.items()}
         self._compiled = jax.jit(compute)
         self._presets = {label: self._positions(v) for label, v in (presets or {}).items()}
-        self._panel: web.Charts | None = None
+        self._panel: Charts | None = None
         self._moving = False
 
     def at(self, **values: Any) -> dict[str, np.ndarray]:
@@ -78,7 +103,7 @@ class Explorer:
                 cannot draw.
         """
         positions = self._now() | self._positions(values)
-        inputs = {name: web.numbers(self._options[name])[i] for name, i in positions.items()}
+        inputs = {name: numbers(self._options[name])[i] for name, i in positions.items()}
         return results.checked(self._compiled(**inputs), self.charts, self.controls)
 
     def choose(self, **values: Any) -> "Explorer":
@@ -96,7 +121,7 @@ class Explorer:
         The two explorers share their controls: what moves one moves both.
 
         Args:
-            compute: As for `Explorer`; it takes some or all of this explorer's controls.
+            compute: As for `Explorer`, of some or all of this explorer's controls.
             title: Heading of its charts.
 
         Raises:
@@ -108,22 +133,21 @@ class Explorer:
 
     def figure(self) -> Figure:
         """The charts now, as a matplotlib figure."""
-        return picture.draw(self.charts, self.at(), self._setting())
+        return charts.draw(self.charts, self.at(), self._setting())
 
     def static(self) -> dict[str, str]:
         """The explorer for a page without a kernel, by MIME type: HTML, a picture and a sentence.
 
-        The HTML holds native controls, and the results for every combination of their positions,
-        computed by one compiled program.
+        The HTML holds native controls, and the results for every combination of their positions.
 
         Raises:
             ValueError: If `compute` returns what the charts cannot draw.
         """
         first, *others = self.controls
-        axes = {name: web.numbers(self._options[name]) for name in (*others, first)}
+        axes = {name: numbers(self._options[name]) for name in (*others, first)}
         swept = grid.sweep(self.compute, axes)
         now = self._now()
-        here = {name: array[tuple(now[n] for n in axes)] for name, array in swept.items()}
+        here = jax.tree.map(lambda array: array[tuple(now[name] for name in axes)], swept)
         text, image, size = self._still(results.checked(here, self.charts, self.controls))
         description = {
             "title": self.title,
@@ -132,7 +156,7 @@ class Explorer:
                 {
                     "name": name,
                     "label": control.description,
-                    "kind": web.KINDS[type(control)],
+                    "kind": KINDS[type(control)],
                     "options": [label for label, _ in self._options[name]],
                     "position": now[name],
                 }
@@ -141,7 +165,7 @@ class Explorer:
             "presets": self._presets,
             "grid": {name: grid.pack(array, list(axes)) for name, array in swept.items()},
         }
-        page = web.page(description, image, size, text)
+        page = _page(description, image, size, text)
         return {"text/plain": text, "text/html": page, "image/png": image}
 
     @cached_property
@@ -155,7 +179,7 @@ class Explorer:
         for control in self.controls.values():
             control.style.description_width = "initial"
             control.observe(self._show, "value")
-        self._panel = web.Charts(title=self.title, charts=self.charts)
+        self._panel = Charts(title=self.title, charts=self.charts)
         self._show()
         rows = [*self.controls.values(), self._panel]
         if buttons:
@@ -164,7 +188,7 @@ class Explorer:
         return ipywidgets.VBox(rows).add_class("vg-live")
 
     def _move(self, positions: Mapping[str, int]) -> None:
-        """Move controls together: one computation, and no picture in between."""
+        """Move controls together: one computation."""
         self._moving = True
         try:
             for name, position in positions.items():
@@ -177,13 +201,13 @@ class Explorer:
         """Bring the live charts up to date, or show there why that can't be done."""
         if self._moving or self._panel is None:
             return
-        data, problem = {}, ""
+        data, problem, setting = {}, "", self._setting()
         try:
             data = {name: results.plain(array) for name, array in self.at().items()}
         except Exception as error:  # any: of the reader's function; else it would go to a log
-            problem = results.format_error(error, self._setting())
+            problem = results.format_error(error, setting)
         with self._panel.hold_sync():
-            self._panel.labels, self._panel.setting = self._labels(), self._setting()
+            self._panel.labels, self._panel.setting = self._labels(), setting
             self._panel.data, self._panel.problem = data, problem
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
@@ -194,7 +218,6 @@ class Explorer:
         return {**view, "text/plain": text, "image/png": image}
 
     def _now(self) -> dict[str, int]:
-        """Position of every control among its options."""
         return self._positions({name: control.value for name, control in self.controls.items()})
 
     def _positions(self, values: Mapping[str, Any]) -> dict[str, int]:
@@ -209,16 +232,45 @@ class Explorer:
         return positions
 
     def _labels(self) -> dict[str, str]:
-        """What each control shows."""
         return {name: self._options[name][position][0] for name, position in self._now().items()}
 
     def _setting(self) -> str:
-        """The controls in words."""
         labels = self._labels()
         return ", ".join(f"{c.description} {labels[name]}" for name, c in self.controls.items())
 
     def _still(self, data: Mapping[str, np.ndarray]) -> tuple[str, str, tuple[int, int]]:
         """Text and picture of the results of now, and the picture's size."""
         sentence = results.sentence(self.charts[0]["summary"], self._labels(), data)
-        image, size = picture.png(picture.draw(self.charts, data, self._setting()))
+        image, size = charts.png(charts.draw(self.charts, data, self._setting()))
         return f"{self.title}: {sentence}" if sentence else self.title, image, size
+
+
+def _page(explorer: Mapping[str, Any], image: str, size: tuple[int, int], text: str) -> str:
+    """HTML of what `host.mjs` needs, and until that has run an image, of base64, size and text."""
+    data = json.dumps(explorer, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    data = data.replace("<", r"\u003c")
+    script = EXPORT + CHART.removesuffix("export default { render };\n") + HOST
+    return (
+        '<div class="vg-explorer"><div class="vg-fallback">'
+        f'<img alt="{html.escape(text)}" width="{size[0]}" height="{size[1]}" '
+        f'src="data:image/png;base64,{image}"></div>'
+        f'<script type="application/json" class="vg-data">{data}</script></div>\n'
+        f"<style>{STYLE}</style>\n"
+        # No module: those wait for every script that the page loads.
+        f'<script class="vg-script">(() => {{"use strict";\n{script}}})();</script>'
+    )
+
+
+def options(control: ipywidgets.Widget) -> list[tuple[str, Any]]:
+    """Every value that a control can take, with its label."""
+    if isinstance(control, ipywidgets.IntSlider):
+        return [(str(i), i) for i in range(control.min, control.max + 1, control.step)]
+    return [o if isinstance(o, tuple) else (str(o), o) for o in control.options]
+
+
+def numbers(labelled: Sequence[tuple[str, Any]]) -> list[int] | list[float]:
+    """Values as numbers of one type, for one compilation; words by their position."""
+    values = [value for _, value in labelled]
+    if not all(isinstance(value, int | float) for value in values):
+        return list(range(len(values)))
+    return list(map(float, values)) if any(isinstance(v, float) for v in values) else values

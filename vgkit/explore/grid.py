@@ -1,10 +1,9 @@
 """The results behind a page's controls: swept in one compilation, and packed into text.
 
-A value is stored as an integer number of steps of its log10, so that its relative error is the same
-everywhere: at most 0.0009 decades, which is 0.21 %, and a twentieth of that for arrays so small
-that it costs nothing. Zeros stay exactly zero. Each number is then written as its difference from
-what its neighbours predict, mostly one printable character, which gzip (and so every web server)
-shrinks to a few bits. `host.mjs` unpacks it.
+A value is stored as an integer number of steps of its log10, so that its relative error is at most
+0.0009 decades, which is 0.21 %, and a twentieth of that for small arrays. Zeros stay exactly zero.
+Each number is written as its difference from what its neighbours predict, mostly one printable
+character, which gzip shrinks to a few bits. `host.mjs` unpacks it.
 """
 
 import math
@@ -29,45 +28,28 @@ def sweep(
     compute: Callable[..., Mapping[str, Shaped[jax.Array, " _points"]]],
     axes: Mapping[str, Sequence[int | float]],
 ) -> dict[str, Shaped[np.ndarray, "*settings _points"]]:
-    """Results of `compute` for every combination of the values of its arguments.
+    """Results of `compute` for all combinations of arguments: by name, a leading axis for each.
 
     One compiled program runs them all: the last argument is vectorised over, the others are looped
     over by `lax.map`, so that a `lax.switch` on one of them evaluates a single branch.
-
-    Args:
-        compute: JAX function of numbers, given by name, that returns named arrays.
-        axes: Values of every argument, in order.
-
-    Returns:
-        One array for each name, with a leading axis for each argument.
     """
-    *outer, inner = axes
-    mesh = np.meshgrid(*(axes[name] for name in outer), indexing="ij")
-    settings = {name: jnp.asarray(axis.ravel()) for name, axis in zip(outer, mesh, strict=True)}
-    values = jnp.asarray(axes[inner])
 
-    def row(setting: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        return jax.vmap(lambda value: compute(**setting, **{inner: value}))(values)
+    def along(names: Sequence[str], axes: Any, setting: Mapping[str, Any]) -> dict[str, jax.Array]:
+        if not names:
+            return jax.tree.map(jnp.atleast_1d, compute(**setting))
+        name, *rest = names
+        loop = jax.lax.map if rest else lambda one, values: jax.vmap(one)(values)
+        return loop(lambda value: along(rest, axes, {**setting, name: value}), axes[name])
 
-    results = jax.jit(lambda settings: jax.lax.map(row, settings) if outer else row({}))(settings)
-    sizes, leading = tuple(map(len, axes.values())), 2 if outer else 1
-    return {
-        name: np.asarray(a).reshape(*sizes, *(a.shape[leading:] or (1,)))
-        for name, a in results.items()
-    }
+    values = {name: jnp.asarray(axis) for name, axis in axes.items()}
+    return jax.tree.map(np.asarray, jax.jit(lambda given: along([*axes], given, {}))(values))
 
 
 def pack(array: Shaped[np.ndarray, "*settings _points"], names: Sequence[str]) -> dict[str, Any]:
-    """An array as text, without the axes on which it does not depend.
+    """An array as text, with the leading axes of these names on which it depends, for JSON.
 
-    Args:
-        array: Values, with one axis for each of `names` and a last one for the points. NaN stands
-            for a point that does not exist.
-        names: Names of the leading axes, those along which the values resemble most last.
-
-    Returns:
-        For JSON: the names of the other axes, the number of points, log10 of the smallest size, the
-        step, and the text.
+    It is shortest where the values resemble most along the last axes. "lo" is log10 of the smallest
+    size.
     """
     array = np.asarray(array, float)
     over = list(names)
@@ -79,7 +61,11 @@ def pack(array: Shaped[np.ndarray, "*settings _points"], names: Sequence[str]) -
     values = array.reshape(-1, array.shape[-1])
     size = FINE_STEP if values.size < SMALL else STEP
     finite = np.isfinite(values)
-    steps, low = _quantise(values, finite & (values != 0), size)
+    nonzero = finite & (values != 0)
+    decades = np.log10(np.abs(values), where=nonzero, out=np.zeros_like(values))
+    low = float(decades[nonzero].min()) if nonzero.any() else 0.0
+    steps = np.sign(values) * (1 + np.round((decades - low) / size))
+    steps = np.where(nonzero, steps, 0).astype(int)
     residuals = steps - _predict(steps, finite)
     return {
         "over": over,
@@ -88,14 +74,6 @@ def pack(array: Shaped[np.ndarray, "*settings _points"], names: Sequence[str]) -
         "step": size,
         "text": "".join(map(_encode, values.ravel().tolist(), residuals.ravel().tolist())),
     }
-
-
-def _quantise(values: np.ndarray, nonzero: np.ndarray, size: float) -> tuple[np.ndarray, float]:
-    """Signed numbers of steps from log10 of the smallest size, which is 1, and that logarithm."""
-    decades = np.log10(np.abs(values), where=nonzero, out=np.zeros_like(values))
-    low = float(decades[nonzero].min()) if nonzero.any() else 0.0
-    steps = np.sign(values) * (1 + np.round((decades - low) / size))
-    return np.where(nonzero, steps, 0).astype(int), low
 
 
 def _predict(steps: np.ndarray, finite: np.ndarray) -> np.ndarray:

@@ -34,12 +34,9 @@ def checked(
                 f"compute must return {name} and {partner} of one length; "
                 f"got {len(arrays[name])} and {len(arrays[partner])}"
             )
-    sentences = charts[0]["summary"]
-    if len(sentences) > 1 and arrays["sentence"][0] not in range(len(sentences)):
-        raise ValueError(
-            f"sentence must be a position from 0 to {len(sentences) - 1}; "
-            f"got {arrays['sentence'][0]}"
-        )
+    last = len(charts[0]["summary"]) - 1
+    if last > 0 and (got := arrays["sentence"][0]) not in range(last + 1):
+        raise ValueError(f"sentence must be a position from 0 to {last}; got {got}")
     return arrays
 
 
@@ -64,9 +61,7 @@ def sentence(
     sentences: Sequence[str], labels: Mapping[str, str], arrays: Mapping[str, np.ndarray]
 ) -> str:
     """The sentence that holds, with its braces filled in; in a page `chart.mjs` does it."""
-    if not sentences:
-        return ""
-    text = sentences[int(arrays["sentence"][0]) if len(sentences) > 1 else 0]
+    text = sentences[int(arrays["sentence"][0])] if len(sentences) > 1 else "".join(sentences)
     return BRACES.sub(lambda brace: labels.get(brace[1]) or number(arrays[brace[1]][0]), text)
 
 

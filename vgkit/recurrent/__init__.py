@@ -6,8 +6,7 @@ in PyTorch's order, so that `lstm.weight_ih_l0.reshape(4, hidden, inputs)` is it
 """
 
 from vgkit.recurrent.cells import GRU, LSTM, RNN, Cell, State, run, step
-from vgkit.recurrent.echo import echo_distances, memory_curve, reservoir, spectral_radius
-from vgkit.recurrent.makers import gru, lstm, rnn
+from vgkit.recurrent.makers import gru, lstm, reservoir, rnn, spectral_radius
 from vgkit.recurrent.readout import Network, Readout, network, ridge
 
 __all__ = [
@@ -18,10 +17,8 @@ __all__ = [
     "Network",
     "Readout",
     "State",
-    "echo_distances",
     "gru",
     "lstm",
-    "memory_curve",
     "network",
     "reservoir",
     "ridge",

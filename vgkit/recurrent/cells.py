@@ -12,22 +12,18 @@ from jaxtyping import Array, Float
 from vgkit import _check, activations
 
 _STATIC = {"static": True}
-RESETS = ("after", "before")
+RESETS = {"after": True, "before": False}  # where the reset gate acts
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
     """A recurrent cell: `RNN`, `LSTM` or `GRU`, a pytree whose leaves are its parameters.
 
-    The gates of a gated cell are on the leading axis of its arrays.
-
     Attributes:
         w_in: Weights on the input, shape `(*gates, hidden, inputs)`.
         w_rec: Weights on the state of the step before, shape `(*gates, hidden, hidden)`.
-        b: Biases, shape `(*gates, hidden)`. PyTorch has two, of which only the sum matters, but for
-            one in the GRU: this is that sum.
-        activation: phi of the cell's equations, a name or a function; not that of the gates, which
-            are sigmoids.
+        b: Biases, shape `(*gates, hidden)`: the sum of the two that PyTorch has.
+        activation: phi of the cell's equations, a name or a function; the gates are sigmoids.
     """
 
     w_in: Any
@@ -36,11 +32,7 @@ class Cell:
     activation: str | activations.Function = field(default="tanh", kw_only=True, metadata=_STATIC)
 
     def replace(self, **changes: Any) -> "Cell":
-        """The same cell with other arrays, another activation or another convention.
-
-        Args:
-            **changes: Attributes by name.
-        """
+        """The same cell with other attributes."""
         return dataclasses.replace(self, **changes)
 
 
@@ -92,9 +84,8 @@ class GRU(Cell):
         \text{after:} \quad n &= \phi(W_{in}^n x_t + b^n + r \odot (W_{rec}^n h_{t-1} + b_{rec})) \\
         \text{before:} \quad n &= \phi(W_{in}^n x_t + b^n + W_{rec}^n (r \odot h_{t-1}))
 
-    "before" is the original of {cite:t}`cho2014`. "after" is the default because cuDNN, PyTorch and
-    Keras compute it, so that their weights can be used; one product with the state then serves all
-    gates, and there is a second bias.
+    "before" is the original of {cite:t}`cho2014`. "after", with a second bias, is what cuDNN,
+    PyTorch and Keras compute, so that their weights can be used.
 
     Attributes:
         b_rec: The bias that a reset gate "after" acts on, shape (hidden,); None for "before".
@@ -107,7 +98,7 @@ class GRU(Cell):
 
 
 class State(NamedTuple):
-    """What one step hands on to the next, or one such row for every step.
+    """What one step hands on to the next, or such a row for every step.
 
     Attributes:
         h: Hidden state.
@@ -174,15 +165,15 @@ def run(
     cell = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf, float)), cell)
     _check.shape("x", x, (None, cell.w_in.shape[-1]))
     _check.finite("x", [x])
-    zeros = _zero_state(cell)
-    state = zeros if start is None else start
-    for name, given, wanted in zip(State._fields, state, zeros, strict=True):
-        if (given is None) != (wanted is None):
-            raise ValueError(
-                f"start must have a cell state c for an LSTM and for no other cell; got {given!r}"
-            )
-        if wanted is not None:
-            _check.shape(f"start.{name}", given, wanted.shape)
+    zeros = jnp.zeros(cell.w_rec.shape[-1], cell.w_rec.dtype)
+    state = start or State(zeros, zeros if isinstance(cell, LSTM) else None)
+    _check.shape("start.h", state.h, zeros.shape)
+    if isinstance(cell, LSTM) != (state.c is not None):
+        raise ValueError(
+            f"start must have a cell state c for an LSTM and for no other cell; got {state.c!r}"
+        )
+    if state.c is not None:
+        _check.shape("start.c", state.c, zeros.shape)
 
     def add(state: State, probe: State | None) -> State:
         return state if probe is None else jax.tree.map(jnp.add, state, probe)
@@ -198,11 +189,6 @@ def run(
     return jax.tree.map(lambda row, rows: jnp.concatenate([row[None], rows]), state, states)
 
 
-def _zero_state(cell: Cell) -> State:
-    h = jnp.zeros(cell.w_rec.shape[-1], cell.w_rec.dtype)
-    return State(h, h if isinstance(cell, LSTM) else None)
-
-
 def _check_cell(cell: Cell) -> None:
     """Require finite parameters whose shapes fit together."""
     if not isinstance(cell, RNN | LSTM | GRU):
@@ -214,14 +200,8 @@ def _check_cell(cell: Cell) -> None:
     _check.shape("w_in", cell.w_in, (*cell.gates, rows, None))
     _check.shape("b", cell.b, (*cell.gates, rows))
     if isinstance(cell, GRU):
-        check_reset(cell.reset)
-        if cell.reset == "after":
+        if _check.choice("reset", cell.reset, RESETS):
             _check.shape("b_rec", cell.b_rec, (rows,))
         elif cell.b_rec is not None:
             raise ValueError("b_rec must be None for a reset gate before the product; got an array")
     _check.finite("cell", jax.tree.leaves(cell))
-
-
-def check_reset(reset: Any) -> None:
-    """Require a known convention."""
-    _check.choice("reset", reset, dict.fromkeys(RESETS))

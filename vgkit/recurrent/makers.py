@@ -1,14 +1,13 @@
 """Recurrent cells drawn from a key."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from vgkit import _check, activations
-from vgkit.recurrent.cells import GRU, LSTM, RNN, Cell, check_reset
+from vgkit.recurrent.cells import GRU, LSTM, RESETS, RNN
 
 Initialiser = Callable[..., Array]
 """A function (key, shape, dtype) -> recurrent matrix."""
@@ -21,51 +20,41 @@ _INITIALISERS: dict[str, Initialiser | None] = {
     "lecun_normal": _LECUN,
     "glorot_normal": jax.nn.initializers.glorot_normal(**_FANS),
     "he_normal": jax.nn.initializers.he_normal(**_FANS),
-    "pytorch": None,  # draws biases too, see `_draw_as_pytorch`
+    "pytorch": None,  # draws the other parameters too
 }
 
 
-class _Drawn(NamedTuple):
-    """Parameters of all gates; the biases in two parts, as PyTorch has them."""
-
-    w_in: Array
-    w_rec: Array
-    b: Array
-    b_state: Array
-
-
 def _draw(
-    key: Array, kind: type[Cell], inputs: int, hidden: int, init: str | Initialiser, gain: float
-) -> _Drawn:
+    key: Array,
+    gates: tuple[int, ...],
+    inputs: int,
+    hidden: int,
+    init: str | Initialiser,
+    gain: float,
+) -> tuple[Array, Array, Array, Array]:
+    """Parameters of all gates; the biases in two parts, as PyTorch has them."""
     draw = init if callable(init) else _check.choice("init", init, _INITIALISERS)
     inputs = _check.int_at_least("inputs", inputs, 1)
     hidden = _check.int_at_least("hidden", hidden, 1)
     if not 0 <= gain < float("inf"):
         raise ValueError(f"gain must be a number of at least 0; got {gain!r}")
-    if draw is None:
-        drawn = _draw_as_pytorch(key, kind.gates, inputs, hidden)
-        return drawn._replace(w_rec=gain * drawn.w_rec)
+
+    def uniform(key: Array, *shape: int) -> Array:
+        bound = hidden**-0.5
+        return jax.random.uniform(key, (*gates, *shape), minval=-bound, maxval=bound)
 
     def gate(key: Array) -> tuple[Array, Array]:
         key_in, key_rec = jax.random.split(key)
-        w_rec = draw(key_rec, (hidden, hidden), float)
-        return _LECUN(key_in, (hidden, inputs), float), gain * w_rec
+        return _LECUN(key_in, (hidden, inputs), float), draw(key_rec, (hidden, hidden), float)
 
+    if draw is None:
+        keys = jax.random.split(key, 4)
+        w_in, w_rec = uniform(keys[0], hidden, inputs), uniform(keys[1], hidden, hidden)
+        return w_in, gain * w_rec, uniform(keys[2], hidden), uniform(keys[3], hidden)
     # One gate at a time: initialisers would count a leading axis as a part of the fan-in.
-    gates = kind.gates
     w_in, w_rec = jax.vmap(gate)(jax.random.split(key, gates)) if gates else gate(key)
     zeros = jnp.zeros((*gates, hidden))
-    return _Drawn(w_in, w_rec, zeros, zeros)
-
-
-def _draw_as_pytorch(key: Array, gates: tuple[int, ...], inputs: int, hidden: int) -> _Drawn:
-    shapes = [(hidden, inputs), (hidden, hidden), (hidden,), (hidden,)]
-    return _Drawn(
-        *(
-            jax.random.uniform(key, (*gates, *shape), minval=-(hidden**-0.5), maxval=hidden**-0.5)
-            for key, shape in zip(jax.random.split(key, 4), shapes, strict=True)
-        )
-    )
+    return w_in, gain * w_rec, zeros, zeros
 
 
 def rnn(
@@ -80,11 +69,9 @@ def rnn(
 
     Args:
         key: Source of all randomness.
-        inputs: Size of the input at one step. Its weights have LeCun's variance, 1 / inputs, so
-            that inputs of variance 1 add a variance of 1 to each pre-activation.
+        inputs: Size of the input at one step. Its weights have LeCun's variance, 1 / inputs.
         hidden: Number of hidden units.
-        activation: phi of the cell's equations, a name or a function; tanh in all frameworks. The
-            gates of gated cells are always sigmoids.
+        activation: phi of the cell's equations, a name or a function; tanh in all frameworks.
         init: How each recurrent matrix is drawn, every gate by itself: "orthogonal" or "identity",
             with singular values of 1; "lecun_normal", "glorot_normal" or "he_normal" of
             `jax.nn.initializers`; or a function (key, shape, dtype) -> matrix. "pytorch" draws all
@@ -99,7 +86,7 @@ def rnn(
             or not finite.
     """
     activations.function(activation)
-    w_in, w_rec, b, b_state = _draw(key, RNN, inputs, hidden, init, gain)
+    w_in, w_rec, b, b_state = _draw(key, RNN.gates, inputs, hidden, init, gain)
     return RNN(w_in, w_rec, b + b_state, activation=activation)
 
 
@@ -129,7 +116,7 @@ def lstm(
     """
     activations.function(activation)
     _check.finite("forget_bias", [forget_bias])
-    w_in, w_rec, b, b_state = _draw(key, LSTM, inputs, hidden, init, gain)
+    w_in, w_rec, b, b_state = _draw(key, LSTM.gates, inputs, hidden, init, gain)
     return LSTM(w_in, w_rec, (b + b_state).at[1].add(forget_bias), activation=activation)
 
 
@@ -161,10 +148,47 @@ def gru(
         ValueError: As for `rnn`, or if `update_bias` is not finite or `reset` unknown.
     """
     activations.function(activation)
-    check_reset(reset)
+    after = _check.choice("reset", reset, RESETS)
     _check.finite("update_bias", [update_bias])
-    w_in, w_rec, b, b_state = _draw(key, GRU, inputs, hidden, init, gain)
+    w_in, w_rec, b, b_state = _draw(key, GRU.gates, inputs, hidden, init, gain)
     both, b_rec = (b + b_state).at[1].add(update_bias), None
-    if reset == "after":
+    if after:
         both, b_rec = both.at[2].set(b[2]), b_state[2]
     return GRU(w_in, w_rec, both, b_rec, activation=activation, reset=reset)
+
+
+def spectral_radius(w: Float[Array, "hidden hidden"]) -> Float[Array, ""]:
+    r"""Largest absolute value of an eigenvalue.
+
+    .. math:: \rho(W) = \max_k |\lambda_k|
+
+    Args:
+        w: A square matrix.
+    """
+    return jnp.max(jnp.abs(jnp.linalg.eigvals(w)))
+
+
+def reservoir(
+    key: Array, inputs: int, hidden: int, radius: float | Array = 0.9, *, input_gain: float = 1.0
+) -> RNN:
+    """Draw the cell of an echo state network: normal weights, scaled, no biases, tanh.
+
+    Args:
+        key: Source of all randomness.
+        inputs: Size of the input at one step.
+        hidden: Number of units.
+        radius: Spectral radius of the recurrent matrix, a number that may be traced.
+        input_gain: Factor on the input weights, which have the variance 1 / inputs before.
+
+    Raises:
+        ValueError: If a size is below 1, or `radius` or `input_gain` is not positive and finite.
+
+    Source:
+        {cite}`jaeger2001`.
+    """
+    _check.positive("input_gain", input_gain)
+    if not _check.traced(radius):
+        _check.positive("radius", radius)
+    cell = rnn(key, inputs, hidden, init="lecun_normal")
+    scale = radius / spectral_radius(cell.w_rec)
+    return cell.replace(w_in=input_gain * cell.w_in, w_rec=cell.w_rec * scale)

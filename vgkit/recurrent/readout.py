@@ -85,8 +85,8 @@ def ridge(
 
     Raises:
         ValueError: If a shape does not fit, a number is not finite, `strength` is negative, or the
-            equations have no single solution in this precision: `strength` is too small for states
-            that are linearly dependent, as they are where there are more units than states.
+            equations are singular in this precision: `strength` is too small for states that are
+            linearly dependent, as they are where there are more units than states.
     """
     _check.shape("states", states, (None, None))
     _check.shape("targets", targets, (len(states), None))
