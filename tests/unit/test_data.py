@@ -33,13 +33,6 @@ def test_two_spirals_lie_on_their_spirals():
     assert label.sum() == 100
 
 
-def test_two_spirals_repeat_with_the_key():
-    first, again = (data.two_spirals(jax.random.key(3), 10)[0] for _ in range(2))
-    other, _ = data.two_spirals(jax.random.key(4), 10)
-    np.testing.assert_array_equal(first, again)
-    assert not np.allclose(first, other)
-
-
 def test_images_become_sequences():
     digits = data.digits()
     rows, pixels = data.sequences(digits.x_test), data.sequences(digits.x_test, 1)
@@ -76,14 +69,20 @@ def test_copy_memory_asks_for_the_symbols_after_the_delay(delay):
     assert len(np.unique(shown[:, :3], axis=0)) > 20  # of 64
 
 
-@pytest.mark.parametrize("make", [data.adding_problem, data.copy_memory])
+@pytest.mark.parametrize("make", [data.adding_problem, data.copy_memory, data.two_spirals])
 def test_tasks_repeat_with_the_key(make):
-    first, again, other = (make(jax.random.key(k), 4, 9)[0] for k in (3, 3, 4))
+    sizes = (10,) if make is data.two_spirals else (4, 9)
+    first, again, other = (make(jax.random.key(k), *sizes)[0] for k in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 BAD = {
+    "no points": (lambda: data.two_spirals(jax.random.key(0), 0), "examples must be .* got 0"),
+    "noise": (
+        lambda: data.two_spirals(jax.random.key(0), noise=float("nan")),
+        "noise must be a number of at least 0; got nan",
+    ),
     "adding over one step": (
         lambda: data.adding_problem(jax.random.key(0), 4, 1),
         "length must be a whole number of at least 2; got 1",
@@ -104,14 +103,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_tasks_are_refused(case, unchecked):
+def test_bad_input_is_refused(case, unchecked):
     call, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         call()
-
-
-def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match="examples must be a whole number of at least 1; got 0"):
-        data.two_spirals(jax.random.key(0), 0)
-    with pytest.raises(ValueError, match="noise must be a number of at least 0; got nan"):
-        data.two_spirals(jax.random.key(0), noise=float("nan"))

@@ -132,19 +132,12 @@ def state_jacobians(
 
     For a vanilla cell it is diag(phi'(z_t)) W_rec. The gradient with respect to s_(t-1) is J_t
     transposed times that with respect to s_t, where the loss reads the last state only. For the
-    singular values of each and of the product see `singular_values` and `product_spectrum`.
-
-    Args:
-        cell: Parameters.
-        x: One sequence of T inputs.
-        start: State before the first input, zeros if left out.
+    singular values of each and of the product see `singular_values` and `product_spectrum`. The
+    arguments are those of `state_gradients`, and so are the errors.
 
     Returns:
         T matrices, that of step 1 first; for an LSTM the rows and columns of h come before those
         of c.
-
-    Raises:
-        ValueError: As for `recurrent.run`.
     """
     states = recurrent.run(cell, x, start=start)
     flat = jax.vmap(lambda state: ravel_pytree(state)[0])(states)

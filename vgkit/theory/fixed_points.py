@@ -99,12 +99,11 @@ def _fixed_point(phi: Function, sigma_w: Number, sigma_b: Number, start: Number)
 def depth_scales(
     activation: str | Function, sigma_w: Number, sigma_b: Number = 0.0, start: float = 1.0
 ) -> DepthScales:
-    r"""Depth scales at the fixed point, in layers. The arguments are those of `fixed_point`.
+    r"""Depth scales at the fixed point, in layers.
 
     .. math:: \xi_q = \frac{1}{|\ln V'(q^*)|}, \quad \xi_\nabla = \frac{1}{|\ln \chi_1(q^*)|}
 
-    Raises:
-        ValueError: As for `fixed_point`.
+    The arguments are those of `fixed_point`, and so are the errors.
 
     Source:
         {cite}`schoenholz2017`.

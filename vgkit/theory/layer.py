@@ -76,15 +76,8 @@ def chi_1(length: Number, activation: str | Function, sigma_w: Number) -> Float[
     .. math:: \chi_1 = \sigma_w^2\, E[\phi'(\sqrt{q} Z)^2]
 
     Below 1 the signal vanishes on its way back, above 1 it explodes; its norm changes by the square
-    root.
-
-    Args:
-        length: q; for deep layers the fixed point, see `fixed_point`.
-        activation: A name or a function.
-        sigma_w: Square root of fan_in * variance of a weight.
-
-    Raises:
-        ValueError: As for `length_map`.
+    root. The arguments are those of `length_map`, and so are the errors. In deep layers the length
+    is the fixed point, see `fixed_point`.
 
     Source:
         {cite}`schoenholz2017`.
