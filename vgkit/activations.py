@@ -31,14 +31,7 @@ Function = Callable[[Float[Array, "..."]], Float[Array, "..."]]
 
 
 class Activation(NamedTuple):
-    """An activation function and the closed range of its slope.
-
-    Attributes:
-        function: phi, applied to each element.
-        slope_range: Infimum and supremum of phi'(z) over all real z. For sigmoid, tanh, softplus,
-            elu and selu the infimum 0 is approached and never attained in exact arithmetic.
-        label: The name as written in text.
-    """
+    """An activation function, the infimum and supremum of its slope, and its name in text."""
 
     function: Function
     slope_range: tuple[float, float]
@@ -52,7 +45,7 @@ def prelu(z: Float[Array, "..."], alpha: float | Float[Array, ""] = 0.25) -> Flo
 
     Args:
         z: Pre-activations.
-        alpha: Slope for negative `z`; a parameter to be learnt, started at 0.25.
+        alpha: Slope for negative `z`, a parameter to be learnt.
 
     Source:
         {cite}`he2015`.
@@ -63,35 +56,29 @@ def prelu(z: Float[Array, "..."], alpha: float | Float[Array, ""] = 0.25) -> Flo
 # Extrema of the slope, where they lie at no round number. GELU in the form z * Phi(z) has the slope
 # Phi(z) + z * phi(z), whose derivative (2 - z^2) * phi(z) vanishes at z = +-sqrt(2); its tanh form
 # peaks at z = 1.4185040. The slope of SiLU peaks at the root of z * tanh(z / 2) = 2.
-_GELU_SLOPE = (-0.12890414, 1.12890414)
-_GELU_TANH_SLOPE = (-0.12899307, 1.12899307)
-_SILU_SLOPE = (-0.09983932, 1.09983932)
-_SELU_SLOPE = (0.0, 1.7580993408473768)
+_GELU = Activation(partial(jax.nn.gelu, approximate=False), (-0.12890414, 1.12890414), "GELU")
+_GELU_TANH = Activation(jax.nn.gelu, (-0.12899307, 1.12899307), "GELU (tanh)")
+_LEAKY = partial(jax.nn.leaky_relu, negative_slope=0.01)
 
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(jax.nn.identity, (1.0, 1.0), "identity"),
     "sigmoid": Activation(jax.nn.sigmoid, (0.0, 0.25), "sigmoid"),
     "tanh": Activation(jnp.tanh, (0.0, 1.0), "tanh"),
     "relu": Activation(jax.nn.relu, (0.0, 1.0), "ReLU"),
-    "leaky_relu": Activation(
-        partial(jax.nn.leaky_relu, negative_slope=0.01), (0.01, 1.0), "leaky ReLU"
-    ),
+    "leaky_relu": Activation(_LEAKY, (0.01, 1.0), "leaky ReLU"),
     "prelu": Activation(prelu, (0.25, 1.0), "PReLU"),
     "elu": Activation(jax.nn.elu, (0.0, 1.0), "ELU"),
-    "selu": Activation(jax.nn.selu, _SELU_SLOPE, "SELU"),
-    "gelu": Activation(partial(jax.nn.gelu, approximate=False), _GELU_SLOPE, "GELU"),
-    "gelu_tanh": Activation(
-        partial(jax.nn.gelu, approximate=True), _GELU_TANH_SLOPE, "GELU (tanh)"
-    ),
-    "silu": Activation(jax.nn.silu, _SILU_SLOPE, "SiLU"),
+    "selu": Activation(jax.nn.selu, (0.0, 1.7580993408473768), "SELU"),
+    "gelu": _GELU,
+    "gelu_tanh": _GELU_TANH,
+    "silu": Activation(jax.nn.silu, (-0.09983932, 1.09983932), "SiLU"),
     "softplus": Activation(jax.nn.softplus, (0.0, 1.0), "softplus"),
 }
 """Every activation by name, with its function, the range of its slope and its label.
 
-`leaky_relu` has the negative slope 0.01, `prelu` starts at 0.25, and `elu` has alpha = 1.
-
-`gelu` is z * Phi(z) with the error function: the definition, and the default of PyTorch and Keras.
-`gelu_tanh` approximates it with tanh to within 5e-4: the default of `jax.nn.gelu` and of Flax.
+`leaky_relu` has the negative slope 0.01, `prelu` starts at 0.25, and `elu` has alpha = 1. `gelu` is
+z * Phi(z) with the error function, the default of PyTorch and Keras; `gelu_tanh` approximates it
+with tanh to within 5e-4, the default of `jax.nn.gelu` and of Flax.
 """
 
 
@@ -110,9 +97,7 @@ def function(activation: str | Function) -> Function:
 
 
 def by_index(index: Int[Array, ""] | int, names: Sequence[str | Function]) -> Function:
-    """Return the activation at a position of a list, where the position may be traced.
-
-    One compiled program then serves them all, which is what an explorer needs.
+    """Return the activation at a position that may be traced: one program then serves them all.
 
     Args:
         index: Position in `names`.
@@ -176,8 +161,7 @@ def saturated(
     At the default t = 0.1 a saturated unit takes at least one decade off the signal that it could
     pass on at its steepest. The sigmoid is then saturated where its output is within 0.026 of 0 or
     1, tanh within 0.052 of -1 or 1, and ReLU at every z up to 0. At t = 0 only a slope of exactly 0
-    counts: the unit is **switched off** at this input. A unit that is off for every example is
-    **dead on this batch**; on another batch it may still be active.
+    counts: the unit is **switched off** at this input.
 
     Args:
         activation: A name or a function; for the largest slope see `slope_range`.

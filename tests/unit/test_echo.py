@@ -1,5 +1,7 @@
 """Readouts of recurrent nets, and echo state networks."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,9 +42,8 @@ def test_a_reservoir_has_its_spectral_radius():
 
 def test_network_outputs_by_hand():
     network = recurrent.network(KEY, recurrent.rnn(KEY, 3, 4), 2)
-    network = recurrent.Network(
-        network.cell, recurrent.Readout(network.readout.w, jnp.array([1.0, -1.0]))
-    )
+    readout = recurrent.Readout(network.readout.w, jnp.array([1.0, -1.0]))
+    network = recurrent.Network(network.cell, readout)
     x = np.random.default_rng(22).normal(size=(6, 3))
     h, expected = np.zeros(4), []
     for x_t in x:
@@ -103,43 +104,32 @@ def test_memory_curve_agrees_with_numpy():
 
 STATES, TARGETS = (jnp.asarray(a) for a in random_states())
 CELL = recurrent.reservoir(KEY, 1, 4)
-BAD = {
-    "radius 0": (
-        lambda: recurrent.reservoir(KEY, 1, 4, 0.0),
-        "radius must be positive and finite; got 0.0",
-    ),
-    "no units": (lambda: recurrent.reservoir(KEY, 1, 0), "hidden must be a whole .*; got 0"),
-    "gain 0": (lambda: recurrent.reservoir(KEY, 1, 4, input_gain=0.0), "input_gain must be pos"),
-    "no outputs": (lambda: recurrent.network(KEY, CELL, 0), "outputs must be a whole .*; got 0"),
-    "singular": (
+DISTANCES = partial(echo_state.echo_distances, CELL, STATES[:, :1])
+MEMORY = partial(echo_state.memory_curve, CELL, STATES[:, 0])
+BAD = [
+    (lambda: recurrent.reservoir(KEY, 1, 4, 0.0), "radius must be positive and finite; got 0.0"),
+    (lambda: recurrent.reservoir(KEY, 1, 0), "hidden must be a whole .*; got 0"),
+    (lambda: recurrent.reservoir(KEY, 1, 4, input_gain=0.0), "input_gain must be pos"),
+    (lambda: recurrent.network(KEY, CELL, 0), "outputs must be a whole .*; got 0"),
+    (
         lambda: recurrent.ridge(STATES[:3], TARGETS[:3], 0.0),
         "strength must be larger for these states: the equations are singular.*got 0.0",
     ),
-    "twice the same unit": (
+    (
         lambda: recurrent.ridge(jnp.hstack([STATES, STATES]), TARGETS, 1e-20),
         "strength must be larger for these states.*got 1e-20",
     ),
-    "negative": (lambda: recurrent.ridge(STATES, TARGETS, -1.0), "strength must be a .*got -1.0"),
-    "rows": (lambda: recurrent.ridge(STATES, TARGETS[:9], 1.0), "targets must have shape"),
-    "nan": (lambda: recurrent.ridge(STATES * jnp.nan, TARGETS, 1.0), "states must be finite"),
-    "one start": (
-        lambda: echo_state.echo_distances(CELL, STATES[:, :1], jnp.ones((1, 4))),
-        "starts must hold at least 2 states; got 1",
-    ),
-    "no delays": (lambda: echo_state.memory_curve(CELL, STATES[:, 0], 0), "delays must .*got 0"),
-    "short washout": (
-        lambda: echo_state.memory_curve(CELL, STATES[:, 0], 5, washout=3),
-        "washout must be a whole number of at least 5; got 3",
-    ),
-    "nothing left": (
-        lambda: echo_state.memory_curve(CELL, STATES[:, 0], 5, washout=28),
-        "washout must leave at least 4 of the 30 states; got 28",
-    ),
-}
+    (lambda: recurrent.ridge(STATES, TARGETS, -1.0), "strength must be a .*got -1.0"),
+    (lambda: recurrent.ridge(STATES, TARGETS[:9], 1.0), "targets must have shape"),
+    (lambda: recurrent.ridge(STATES * jnp.nan, TARGETS, 1.0), "states must be finite"),
+    (lambda: DISTANCES(jnp.ones((1, 4))), "starts must hold at least 2 states; got 1"),
+    (lambda: MEMORY(0), "delays must .*got 0"),
+    (lambda: MEMORY(5, washout=3), "washout must be a whole number of at least 5; got 3"),
+    (lambda: MEMORY(5, washout=28), "washout must leave at least 4 of the 30 states; got 28"),
+]
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_refused(case, unchecked):
-    call, message = BAD[case]
+@pytest.mark.parametrize("call, message", BAD)
+def test_bad_input_is_refused(call, message, unchecked):
     with pytest.raises(ValueError, match=message):
         call()

@@ -28,14 +28,8 @@ SIGMOID, _ = PHI["sigmoid"]
 def random_cell(kind):
     """A cell all of whose parameters are at work."""
     cell = MAKERS[kind](KEY, INPUTS, HIDDEN, init="glorot_normal", gain=1.2)
-    leaves, tree = jax.tree.flatten(cell)
-    keys = jax.random.split(jax.random.key(5), len(leaves))
-    noisy = [a + 0.1 * jax.random.normal(k, a.shape) for a, k in zip(leaves, keys, strict=True)]
-    return jax.tree.unflatten(tree, noisy)
-
-
-def sequence(time=TIME):
-    return jax.random.normal(jax.random.key(6), (time, INPUTS))
+    flat, unravel = ravel_pytree(cell)
+    return unravel(flat + 0.1 * jax.random.normal(jax.random.key(5), flat.shape))
 
 
 def random_start(kind):
@@ -43,6 +37,7 @@ def random_start(kind):
     return recurrent.State(h, c if kind == "lstm" else None)
 
 
+X = jax.random.normal(jax.random.key(6), (TIME, INPUTS))
 READ = np.random.default_rng(8).normal(size=(TIME + 1, HIDDEN))  # every state is read
 
 
@@ -54,23 +49,20 @@ def loss_gradient(t, h):
     return READ[t] * h
 
 
-def rnn_by_hand(cell, x, start, name, by_state=loss_gradient):
-    w_in, w, b = map(np.asarray, jax.tree.leaves(cell))
-    phi, slope = PHI[name]
-    h, z = [np.asarray(start.h)], []
+def rnn_by_hand(cell, x, start, phi, slope, by_state):
+    h, z = [start.h], []
     for x_t in x:
-        z.append(w_in @ x_t + w @ h[-1] + b)
+        z.append(cell.w_in @ x_t + cell.w_rec @ h[-1] + cell.b)
         h.append(phi(z[-1]))
     dh = [by_state(len(x), h[-1])]
     for t in range(len(x) - 1, -1, -1):
-        dh.insert(0, w.T @ (slope(z[t]) * dh[0]) + by_state(t, h[t]))
-    return (np.stack(h), None), (np.stack(dh), None)
+        dh.insert(0, cell.w_rec.T @ (slope(z[t]) * dh[0]) + by_state(t, h[t]))
+    return (h, None), (dh, None)
 
 
-def lstm_by_hand(cell, x, start, name, by_state=loss_gradient):
-    w_in, w, b = map(np.asarray, jax.tree.leaves(cell))
-    phi, slope = PHI[name]
-    h, c, parts = [np.asarray(start.h)], [np.asarray(start.c)], []
+def lstm_by_hand(cell, x, start, phi, slope, by_state):
+    w_in, w, b = cell.w_in, cell.w_rec, cell.b
+    h, c, parts = [start.h], [start.c], []
     for x_t in x:
         zi, zf, zg, zo = (w_in[k] @ x_t + w[k] @ h[-1] + b[k] for k in range(4))
         i, f, o = SIGMOID(zi), SIGMOID(zf), SIGMOID(zo)
@@ -89,18 +81,18 @@ def lstm_by_hand(cell, x, start, name, by_state=loss_gradient):
         )
         dh.insert(0, sum(w[k].T @ gate for k, gate in enumerate(gates)) + by_state(t, h[t]))
         dc.insert(0, node * f)
-    return (np.stack(h), np.stack(c)), (np.stack(dh), np.stack(dc))
+    return (h, c), (dh, dc)
 
 
-def gru_by_hand(cell, x, start, name, by_state=loss_gradient):
-    w_in, w, b, b_rec = map(np.asarray, jax.tree.leaves(cell))
-    phi, slope = PHI[name]
-    h, parts = [np.asarray(start.h)], []
+def gru_by_hand(cell, x, start, phi, slope, by_state):
+    """Before the product, as in Cho et al. 2014, the reset gate acts on the state."""
+    w_in, w, b, before = cell.w_in, cell.w_rec, cell.b, cell.reset == "before"
+    h, parts = [start.h], []
     for x_t in x:
         r = SIGMOID(w_in[0] @ x_t + w[0] @ h[-1] + b[0])
         z = SIGMOID(w_in[1] @ x_t + w[1] @ h[-1] + b[1])
-        inner = w[2] @ h[-1] + b_rec
-        zn = w_in[2] @ x_t + b[2] + r * inner
+        inner = h[-1] if before else w[2] @ h[-1] + cell.b_rec
+        zn = w_in[2] @ x_t + b[2] + (w[2] @ (r * inner) if before else r * inner)
         parts.append((r, z, inner, zn))
         h.append((1 - z) * phi(zn) + z * h[-1])
     dh = [by_state(len(x), h[-1])]
@@ -108,40 +100,20 @@ def gru_by_hand(cell, x, start, name, by_state=loss_gradient):
         r, z, inner, zn = parts[t]
         dn = dh[0] * (1 - z) * slope(zn)
         dz = dh[0] * (h[t] - phi(zn)) * z * (1 - z)
-        dr = dn * inner * r * (1 - r)
-        back = dh[0] * z + w[0].T @ dr + w[1].T @ dz + w[2].T @ (dn * r)
+        product = w[2].T @ dn if before else dn  # by r * inner
+        dr = product * inner * r * (1 - r)
+        by_inner = product * r if before else w[2].T @ (product * r)
+        back = dh[0] * z + w[0].T @ dr + w[1].T @ dz + by_inner
         dh.insert(0, back + by_state(t, h[t]))
-    return (np.stack(h), None), (np.stack(dh), None)
+    return (h, None), (dh, None)
 
 
-def gru_before_by_hand(cell, x, start, name, by_state=loss_gradient):
-    """As Cho et al. 2014: the reset gate acts on the state, before the product."""
-    w_in, w, b = map(np.asarray, jax.tree.leaves(cell))
-    phi, slope = PHI[name]
-    h, parts = [np.asarray(start.h)], []
-    for x_t in x:
-        r = SIGMOID(w_in[0] @ x_t + w[0] @ h[-1] + b[0])
-        z = SIGMOID(w_in[1] @ x_t + w[1] @ h[-1] + b[1])
-        zn = w_in[2] @ x_t + b[2] + w[2] @ (r * h[-1])
-        parts.append((r, z, zn))
-        h.append(z * h[-1] + (1 - z) * phi(zn))
-    dh = [by_state(len(x), h[-1])]
-    for t in range(len(x) - 1, -1, -1):
-        r, z, zn = parts[t]
-        reset = w[2].T @ (dh[0] * (1 - z) * slope(zn))  # by r * h
-        dz = dh[0] * (h[t] - phi(zn)) * z * (1 - z)
-        dr = reset * h[t] * r * (1 - r)
-        back = dh[0] * z + w[0].T @ dr + w[1].T @ dz + reset * r
-        dh.insert(0, back + by_state(t, h[t]))
-    return (np.stack(h), None), (np.stack(dh), None)
-
-
-BY_HAND = {
-    "rnn": rnn_by_hand,
-    "lstm": lstm_by_hand,
-    "gru": gru_by_hand,
-    "gru, reset before": gru_before_by_hand,
-}
+def by_hand(cell, x, start, name="tanh", by_state=loss_gradient):
+    """States (h, c), and gradients with respect to them by backpropagation through time."""
+    oracles = {recurrent.RNN: rnn_by_hand, recurrent.LSTM: lstm_by_hand, recurrent.GRU: gru_by_hand}
+    cell, start, x = jax.tree.map(np.asarray, (cell, start, x))
+    both = oracles[type(cell)](cell, x, start, *PHI[name], by_state)
+    return [[rows and np.stack(rows) for rows in part] for part in both]
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -151,11 +123,11 @@ def test_states_and_gradients_agree_with_backpropagation_through_time_by_hand(ki
     @jax.jit
     def measured(index):
         chosen = cell.replace(activation=activations.by_index(index, list(PHI)))
-        states = recurrent.run(chosen, sequence(), start=start)
-        return *states, *grads.state_gradients(chosen, sequence(), loss, start=start)
+        states = recurrent.run(chosen, X, start=start)
+        return *states, *grads.state_gradients(chosen, X, loss, start=start)
 
     for index, name in enumerate(PHI):
-        states, gradients = BY_HAND[kind](cell, np.asarray(sequence()), start, name)
+        states, gradients = by_hand(cell, X, start, name)
         for ours, expected in zip(measured(index), [*states, *gradients], strict=True):
             if expected is None:
                 assert ours is None
@@ -182,7 +154,7 @@ def test_states_and_gradients_agree_with_pytorch(name):
         torch.tensor(np.array(leaf)[None], requires_grad=True) for leaf in start if leaf is not None
     ]
     states = [state]
-    for x_t in np.array(sequence()):
+    for x_t in np.array(X):
         given = tuple(state) if kind == "lstm" else state[0]
         _, state = module(torch.tensor(x_t[None]), given)
         state = list(state) if kind == "lstm" else [state]
@@ -192,8 +164,8 @@ def test_states_and_gradients_agree_with_pytorch(name):
     hidden = torch.cat([state[0] for state in states])
     (torch.tensor(READ) * hidden**2).sum().div(2).backward()
     cell = cell.replace(activation=name if kind == "rnn" else "tanh")
-    ours = recurrent.run(cell, sequence(), start=start)
-    by_jax = grads.state_gradients(cell, sequence(), loss, start=start)
+    ours = recurrent.run(cell, X, start=start)
+    by_jax = grads.state_gradients(cell, X, loss, start=start)
     np.testing.assert_allclose(ours.h, hidden.detach().numpy(), rtol=1e-10, atol=1e-12)
     for t, state in enumerate(states):
         np.testing.assert_allclose(by_jax.h[t], state[0].grad[0], rtol=1e-10, atol=1e-12)
@@ -205,7 +177,7 @@ def test_states_and_gradients_agree_with_pytorch(name):
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_gradients_agree_with_finite_differences(kind):
-    cell, x, t, read = random_cell(kind), sequence(), 4, READ[0]
+    cell, x, t, read = random_cell(kind), X, 4, READ[0]
     step = 1e-5  # central differences: step^2 from the third derivative, 1e-16 / step from rounding
 
     @jax.jit
@@ -233,7 +205,7 @@ def test_linear_recurrence_has_the_closed_form(name):
     random = np.random.default_rng(0)
     w_in, w = random.uniform(0.1, 0.5, (HIDDEN, INPUTS)), random.uniform(0, 0.4, (HIDDEN, HIDDEN))
     cell = recurrent.RNN(w_in, w, np.full(HIDDEN, 0.1), activation=name)
-    x, u = jnp.abs(sequence()), jnp.asarray(READ[0])
+    x, u = jnp.abs(X), jnp.asarray(READ[0])
     gradients, jacobians = jax.jit(
         lambda x: (
             grads.state_gradients(cell, x, lambda h: u @ h[-1]),
@@ -267,8 +239,8 @@ def test_linear_lstm_with_constant_gates_has_the_closed_form():
 def test_jacobians_carry_the_gradient_of_the_state(kind):
     """Fed with every state's own term of `loss`, they are the pass by hand."""
     cell, start = random_cell(kind), random_start(kind)
-    states, gradients = BY_HAND[kind](cell, np.asarray(sequence()), start, "tanh")
-    jacobians = jax.jit(lambda x: grads.state_jacobians(cell, x, start=start))(sequence())
+    states, gradients = by_hand(cell, X, start)
+    jacobians = jax.jit(lambda x: grads.state_jacobians(cell, x, start=start))(X)
     jacobians = np.asarray(jacobians)
     size = sum(rows.shape[1] for rows in states if rows is not None)
     assert jacobians.shape == (TIME, size, size)
@@ -309,8 +281,7 @@ def test_norms_are_those_of_the_shorter_sequences(kind):
 
         norms = measured(length)
         gradients = [
-            BY_HAND[kind](cell, np.asarray(x[i, :length]), start, "tanh", partial(last, i))[1]
-            for i in range(3)
+            by_hand(cell, x[i, :length], start, by_state=partial(last, i))[1] for i in range(3)
         ]
         total = 0
         for rows, ours in zip(zip(*gradients, strict=True), norms[:2], strict=True):
@@ -327,7 +298,7 @@ def test_norms_are_those_of_the_shorter_sequences(kind):
 @pytest.mark.parametrize("kind", MAKERS)
 def test_gradients_have_the_format_of_the_parameters(kind):
     cell = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), random_cell(kind))
-    x = sequence().astype(jnp.float32)
+    x = X.astype(jnp.float32)
     gradients = jax.eval_shape(lambda: grads.state_gradients(cell, x, lambda h: h[-1].sum()))
     assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
 
@@ -409,94 +380,78 @@ def test_cells_are_pytrees_that_repeat_with_the_key_and_can_be_given(kind):
     static = {"reset": "before"} if "gru" in kind else {}
     given = type(cell)(*leaves, activation=jnp.sin, **static)
     run = jax.jit(recurrent.run)
-    np.testing.assert_array_equal(run(given, sequence()).h, run(cell, sequence()).h)
-    np.testing.assert_allclose(recurrent.run(given, sequence()).h, run(cell, sequence()).h)
+    np.testing.assert_array_equal(run(given, X).h, run(cell, X).h)
+    np.testing.assert_allclose(recurrent.run(given, X).h, run(cell, X).h)
 
 
-CELL, X = recurrent.rnn(KEY, INPUTS, HIDDEN), sequence()
-LSTM, GRU = recurrent.lstm(KEY, INPUTS, HIDDEN), recurrent.gru(KEY, INPUTS, HIDDEN)
-ONE = jnp.ones((1, HIDDEN))
+CELL, LSTM, GRU = (MAKERS[kind](KEY, INPUTS, HIDDEN) for kind in ("rnn", "lstm", "gru"))
+ONE, GATES = jnp.ones((1, HIDDEN)), LSTM.w_rec
 NAN = jnp.where(jnp.eye(HIDDEN) == 1, jnp.nan, 0)
 
 
-def run(cell, x=X, **changes):
-    return recurrent.run(cell.replace(**changes), x)
+def run(cell, x=X, start=None, **changes):
+    return recurrent.run(cell.replace(**changes), x, start=start)
 
 
-BAD = {
-    "no step": (lambda: run(CELL, X[:0]), r"x must have shape \(at least 1, 3\)"),
-    "misfit": (lambda: run(CELL, X[:, :2]), r"x must have shape \(at least 1, 3\)"),
-    "a batch": (lambda: run(CELL, X[None]), "x must have shape"),
-    "nan in x": (lambda: run(CELL, X.at[2, 1].set(jnp.nan)), "x must be finite; got 1"),
-    "activation": (lambda: run(CELL, activation="swish"), "activation must be one of identity"),
-    "a list": (lambda: recurrent.run([ONE], X), "cell must be an RNN, LSTM or GRU; got list"),
-    "oblong": (
-        lambda: run(CELL, w_rec=CELL.w_rec[:, :4]),
-        "w_rec must be square, units by units; got 5 by 4",
-    ),
-    "oblong gates": (
-        lambda: run(LSTM, w_rec=LSTM.w_rec[:, :3]),
-        "w_rec must be square, units by units; got 3 by 5",
-    ),
-    "three gates": (
-        lambda: run(LSTM, w_rec=LSTM.w_rec[:3]),
+def zeros(*sizes):
+    return recurrent.State(*map(jnp.zeros, sizes))
+
+
+def norms(x=X[None], direction=ONE, **length):
+    return grads.state_norms(CELL, x, direction, **length)
+
+
+BAD = [
+    (lambda: run(CELL, X[:0]), r"x must have shape \(at least 1, 3\)"),
+    (lambda: run(CELL, X[:, :2]), r"x must have shape \(at least 1, 3\)"),
+    (lambda: run(CELL, X[None]), "x must have shape"),
+    (lambda: run(CELL, X.at[2, 1].set(jnp.nan)), "x must be finite; got 1"),
+    (lambda: run(CELL, activation="swish"), "activation must be one of identity"),
+    (lambda: recurrent.run([ONE], X), "cell must be an RNN, LSTM or GRU; got list"),
+    (lambda: run(CELL, w_rec=NAN[:, :4]), "w_rec must be square, units by units; got 5 by 4"),
+    (lambda: run(LSTM, w_rec=GATES[:, :3]), "w_rec must be square, units by units; got 3 by 5"),
+    (
+        lambda: run(LSTM, w_rec=GATES[:3]),
         r"w_rec must have shape \(4, at least 1, at least 1\); got \(3, 5, 5\)",
     ),
-    "w_in": (lambda: run(CELL, w_in=CELL.w_in[:4]), r"w_in must have shape \(5, at least 1\)"),
-    "b": (lambda: run(CELL, b=CELL.b[:2]), r"b must have shape \(5\); got \(2,\)"),
-    "b_rec": (lambda: run(GRU, b_rec=None), r"b_rec must have shape \(5\); got \(\)"),
-    "b_rec of another": (
+    (lambda: run(CELL, w_in=CELL.w_in[:4]), r"w_in must have shape \(5, at least 1\)"),
+    (lambda: run(CELL, b=CELL.b[:2]), r"b must have shape \(5\); got \(2,\)"),
+    (lambda: run(GRU, b_rec=None), r"b_rec must have shape \(5\); got \(\)"),
+    (
         lambda: run(GRU, reset="before"),
         "b_rec must be None for a reset gate before the product; got an array",
     ),
-    "reset": (lambda: run(GRU, reset="now"), "reset must be one of after, before; got 'now'"),
-    "nan in w_rec": (lambda: run(CELL, w_rec=NAN), "cell must be finite; got 5"),
-    "start": (
-        lambda: recurrent.run(CELL, X, start=recurrent.State(jnp.zeros(4))),
-        r"start.h must have shape \(5\); got \(4,\)",
-    ),
-    "start without c": (
-        lambda: recurrent.run(LSTM, X, start=recurrent.State(jnp.zeros(5))),
-        "start must have a cell state c for an LSTM",
-    ),
-    "start with c": (
-        lambda: recurrent.run(CELL, X, start=recurrent.State(jnp.zeros(5), jnp.zeros(5))),
-        "start must have a cell state c for an LSTM and for no other cell",
-    ),
-    "norms of one sequence": (
-        lambda: grads.state_norms(CELL, X, ONE),
-        r"x must have shape \(at least 1, at least 1, 3\); got \(12, 3\)",
-    ),
-    "direction": (
-        lambda: grads.state_norms(CELL, X[None], ONE[:, :4]),
-        r"direction must have shape \(1, 5\); got \(1, 4\)",
-    ),
-    "length": (
-        lambda: grads.state_norms(CELL, X[None], ONE, length=13),
-        "length must be at most 12, the inputs there are; got 13",
-    ),
-    "no length": (
-        lambda: grads.state_norms(CELL, X[None], ONE, length=0),
-        "length must be .* of at least 1; got 0",
-    ),
-    "no units": (lambda: recurrent.rnn(KEY, 3, 0), "hidden must be .* of at least 1; got 0"),
-    "no inputs": (lambda: recurrent.gru(KEY, 0, 3), "inputs must be .* of at least 1; got 0"),
-    "no phi": (lambda: recurrent.rnn(KEY, 3, 3, "orthogonal"), "activation must be one of ident"),
-    "init": (
+    (lambda: run(GRU, reset="now"), "reset must be one of after, before; got 'now'"),
+    (lambda: run(CELL, w_rec=NAN), "cell must be finite; got 5"),
+    (lambda: run(CELL, start=zeros(4)), r"start.h must have shape \(5\); got \(4,\)"),
+    (lambda: run(LSTM, start=zeros(5)), "start must have a cell state c for an LSTM"),
+    (lambda: run(LSTM, start=zeros(5, 4)), r"start.c must have shape \(5\); got \(4,\)"),
+    (lambda: run(CELL, start=zeros(5, 5)), "start must have a cell .* and for no other cell"),
+    (lambda: grads.state_gradients(CELL, X[:0], lambda h: h[-1].sum()), "x must have shape"),
+    (lambda: grads.state_jacobians(CELL, X * jnp.nan), "x must be finite"),
+    (lambda: norms(X), r"x must have shape \(at least 1, at least 1, 3\); got \(12, 3\)"),
+    (lambda: norms(direction=ONE[:, :4]), r"direction must have shape \(1, 5\); got \(1, 4\)"),
+    (lambda: norms(length=13), "length must be at most 12, the inputs there are; got 13"),
+    (lambda: norms(length=0), "length must be .* of at least 1; got 0"),
+    (lambda: recurrent.rnn(KEY, 3, 0), "hidden must be .* of at least 1; got 0"),
+    (lambda: recurrent.gru(KEY, 0, 3), "inputs must be .* of at least 1; got 0"),
+    (lambda: recurrent.rnn(KEY, 3, 3, "orthogonal"), "activation must be one of ident"),
+    (lambda: recurrent.lstm(KEY, 3, 3, "swish"), "activation must be one of"),
+    (lambda: recurrent.gru(KEY, 3, 3, "swish"), "activation must be one of"),
+    (
         lambda: recurrent.lstm(KEY, 3, 3, init="xavier"),
         "init must be one of identity, orthogonal, lecun_normal, glorot_normal, he_normal, "
         "pytorch; got 'xavier'",
     ),
-    "no reset": (lambda: recurrent.gru(KEY, 3, 3, reset="cho"), "reset must be one of after, bef"),
-    "gain": (lambda: recurrent.rnn(KEY, 3, 3, gain=-1.0), "gain must be a number of at least 0"),
-    "gain nan": (lambda: recurrent.rnn(KEY, 3, 3, gain=np.nan), "gain must be a number"),
-    "bias": (lambda: recurrent.lstm(KEY, 3, 3, forget_bias=np.inf), "forget_bias must be finite"),
-    "z bias": (lambda: recurrent.gru(KEY, 3, 3, update_bias=np.nan), "update_bias must be finite"),
-}
+    (lambda: recurrent.gru(KEY, 3, 3, reset="cho"), "reset must be one of after, bef"),
+    (lambda: recurrent.rnn(KEY, 3, 3, gain=-1.0), "gain must be a number of at least 0"),
+    (lambda: recurrent.rnn(KEY, 3, 3, gain=np.nan), "gain must be a number"),
+    (lambda: recurrent.lstm(KEY, 3, 3, forget_bias=np.inf), "forget_bias must be finite"),
+    (lambda: recurrent.gru(KEY, 3, 3, update_bias=np.nan), "update_bias must be finite"),
+]
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_refused(case, unchecked):
-    call, message = BAD[case]
+@pytest.mark.parametrize("call, message", BAD)
+def test_bad_input_is_refused(call, message, unchecked):
     with pytest.raises(ValueError, match=message):
         call()

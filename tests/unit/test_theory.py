@@ -10,7 +10,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from vgkit import activations, theory
-from vgkit.theory.layer import gaussian_mean
+from vgkit.theory import gaussian_mean
 
 NAMES = list(activations.ACTIVATIONS)
 ALPHA, SCALE = 1.6732632423543772, 1.0507009873554805  # of SELU, Klambauer et al. 2017
@@ -54,12 +54,6 @@ def test_means_in_closed_form():
     # The slope of softplus is the sigmoid.
     expected = theory.length_map(1.0, "sigmoid", 1.0)
     np.testing.assert_allclose(theory.chi_1(1.0, "softplus", 1.0), expected, rtol=1e-12)
-
-
-def test_plain_gauss_hermite_is_wrong_at_a_kink():
-    nodes, weights = np.polynomial.hermite_e.hermegauss(51)
-    plain = 2 * np.sum(weights * (nodes > 0)) / math.sqrt(2 * math.pi)
-    assert 0.81 < plain < 0.83
 
 
 @jax.jit
@@ -129,21 +123,17 @@ def test_edges_of_scale_free_activations():
         np.testing.assert_allclose(theory.edge_of_chaos(name).sigma_w, expected, rtol=1e-10)
 
 
-NO_EDGE = [
-    ("relu", 0.1, "without a bound"),
-    ("identity", 0.5, "without a bound"),
-    ("softplus", 0.0, "without a bound"),
-    ("softplus", 2.0, "without a bound"),
-    ("gelu", 0.0, "unstable"),
-    ("gelu", 0.2, "unstable"),
-    ("silu", 0.0, "unstable"),
-]
+NO_EDGE = {
+    "without a bound": [("relu", 0.1), ("identity", 0.5), ("softplus", 0.0), ("softplus", 2.0)],
+    "unstable": [("gelu", 0.0), ("gelu", 0.2), ("silu", 0.0)],
+}
 
 
-@pytest.mark.parametrize("name, sigma_b, reason", NO_EDGE)
-def test_activations_without_an_edge(name, sigma_b, reason):
-    with pytest.raises(ValueError, match=f"'{name}' has no edge of chaos.*{reason}"):
-        theory.edge_of_chaos(name, sigma_b)
+@pytest.mark.parametrize("reason", NO_EDGE)
+def test_activations_without_an_edge(reason):
+    for name, sigma_b in NO_EDGE[reason]:
+        with pytest.raises(ValueError, match=f"'{name}' has no edge of chaos.*{reason}"):
+            theory.edge_of_chaos(name, sigma_b)
 
 
 def test_gelu_and_silu_have_an_edge_for_large_biases():
@@ -172,7 +162,7 @@ FAMILIES = ["lecun", "glorot", "he"]
 INITIALISERS = {
     name: getattr(jax.nn.initializers, name)(**FANS)
     for name in [f"{family}_{kind}" for family in FAMILIES for kind in ("normal", "uniform")]
-} | {"orthogonal": jax.nn.initializers.orthogonal(), "normal": jax.nn.initializers.normal(0.07)}
+} | {"orthogonal": jax.nn.initializers.orthogonal()}
 
 
 @pytest.mark.parametrize("widths", [(300, 300, 300), (400, 200, 600)])
@@ -188,7 +178,7 @@ def test_gains_are_those_of_the_weights(widths):
         }
 
     for name, (here, after) in variances(jax.random.key(0)).items():
-        forward, backward = theory.gains(widths, name, 0.07 if name == "normal" else None)
+        forward, backward = theory.gains(widths, name)
         # The variance of n^2 independent weights is known to a share of sqrt(2) / n.
         np.testing.assert_allclose(fan_in * here, forward[0], rtol=0.025)
         np.testing.assert_allclose(fan_out * after, backward[0], rtol=0.025)
@@ -196,8 +186,7 @@ def test_gains_are_those_of_the_weights(widths):
 
 @partial(jax.jit, static_argnames=("draw", "depth", "width"))
 def random_weights(key, draw, depth, width):
-    keys = jax.random.split(key, depth)
-    return jax.vmap(lambda key: draw(key, (width, width)))(keys)
+    return jax.vmap(lambda key: draw(key, (width, width)))(jax.random.split(key, depth))
 
 
 @jax.jit
@@ -293,38 +282,28 @@ def test_traced_gains_need_no_compilation_each():
     assert jnp.isinf(jax.jit(lambda s: theory.fixed_point("relu", s))(2.0))
 
 
-BAD = {
-    "activation": (lambda: theory.fixed_point("tan", 1.0), "activation must be one of identity"),
-    "sigma_w": (lambda: theory.chi_1(1.0, "tanh", -1.0), "sigma_w must be .* at least 0; got -1.0"),
-    "sigma_b": (
-        lambda: theory.length_map(1.0, "tanh", 1.0, math.inf),
-        "sigma_b must be .* got inf",
-    ),
-    "edge": (lambda: theory.edge_of_chaos("tanh", -0.1), "sigma_b must be .* got -0.1"),
-    "start": (lambda: theory.fixed_point("tanh", 1.0, start=0.0), "start must be positive"),
-    "unbounded": (lambda: theory.fixed_point("relu", 2.0), "'relu' has no fixed point at sigma_w"),
-    "init": (lambda: theory.gains((8, 8, 8), "xavier"), "init must be one of lecun_normal"),
-    "std": (lambda: theory.gains((8, 8, 8), "normal"), "std must be a number of at least 0"),
-    "std too much": (lambda: theory.gains((8, 8, 8), "he_normal", 1.0), "std must be left out"),
-    "widths": (lambda: theory.gains((8, 8), "he_normal"), "a hidden layer at least; got"),
-    "shapes": (
+BAD = [
+    (lambda: theory.fixed_point("tan", 1.0), "activation must be one of identity"),
+    (lambda: theory.chi_1(1.0, "tanh", -1.0), "sigma_w must be .* at least 0; got -1.0"),
+    (lambda: theory.length_map(1.0, "tanh", 1.0, math.inf), "sigma_b must be .* got inf"),
+    (lambda: theory.edge_of_chaos("tanh", -0.1), "sigma_b must be .* got -0.1"),
+    (lambda: theory.fixed_point("tanh", 1.0, start=0.0), "start must be positive"),
+    (lambda: theory.fixed_point("relu", 2.0), "'relu' has no fixed point at sigma_w"),
+    (lambda: theory.gains((8, 8, 8), "xavier"), "init must be one of lecun_normal"),
+    (lambda: theory.gains((8, 8), "he_normal"), "a hidden layer at least; got"),
+    (
         lambda: theory.predict("tanh", jnp.ones(3), jnp.ones(2), 8),
         r"backward must have shape \(3\)",
     ),
-    "width": (
-        lambda: theory.predict("tanh", jnp.ones(3), jnp.ones(3), 0),
-        "width must be positive",
-    ),
-    "depth": (
+    (lambda: theory.predict("tanh", jnp.ones(3), jnp.ones(3), 0), "width must be positive"),
+    (
         lambda: theory.predict("tanh", jnp.ones(3), jnp.ones(3), 8, depth=4),
         "depth must be .* from 1 to 3; got 4",
     ),
-}
+]
 
 
-@pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_refused(case):
-    call, message = BAD[case]
+@pytest.mark.parametrize("call, message", BAD)
+def test_bad_input_is_refused(call, message, unchecked):
     with pytest.raises(ValueError, match=message):
         call()

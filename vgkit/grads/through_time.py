@@ -19,7 +19,7 @@ class StateNorms(NamedTuple):
     Attributes:
         h: Of the hidden state's part.
         c: Of the cell state's part; None for cells without one.
-        state: Of the state's gradient, both parts together: all that reaches the steps before.
+        state: Of both parts together: all that reaches the steps before.
     """
 
     h: Float[Array, " states"]
@@ -39,20 +39,15 @@ def state_gradients(
     .. math:: \frac{\partial L}{\partial h_t} \text{ and, for an LSTM, }
               \frac{\partial L}{\partial c_t}, \quad t = 0, \dots, T
 
-    What step t hands on is its state: h_t or, in an LSTM, the pair (h_t, c_t). The gradient is
-    total: it counts every way from this state through the later steps to the loss. Within a pair,
-    one is held while the other is moved. So dL/dh_t is what goes through the gates of step t+1 (and
-    through a loss that reads h_t), dL/dc_t what goes along c_t -> c_(t+1). Neither alone says
-    whether the loss depends on step t; the norm of the pair does, see `StateNorms`.
-
-    At the last step dL/dc_T is 0, since no step follows. Frameworks that keep the gradient of c_t
-    as a node of the graph add the way through h_t to it, dL/dh_t * dh_t/dc_t.
+    It counts every way from this state through the later steps to the loss. Of a pair (h_t, c_t)
+    one is held while the other is moved, so that dL/dc_T is 0: frameworks that keep the gradient of
+    c_t as a node of the graph add the way through h_t, dL/dh_t * dh_t/dc_t. Only the norm of the
+    pair says whether the loss depends on step t, see `StateNorms`.
 
     Args:
         cell: Parameters.
         x: One sequence of T inputs.
-        loss: Function of all hidden states, shape (T + 1, hidden), to a scalar. For a loss at the
-            last step: `lambda h: ... h[-1] ...`.
+        loss: Function of all hidden states, shape (T + 1, hidden), to a scalar.
         start: State before the first input, zeros if left out.
 
     Returns:
@@ -84,15 +79,14 @@ def state_norms(
               \|\partial L / \partial (h_t, c_t)\|^2
               = \|\partial L / \partial h_t\|^2 + \|\partial L / \partial c_t\|^2
 
-    Where u has length 1, dL/dh_T has too, and each size is the share that is left. `length` may be
-    traced, so that one compilation serves all.
+    Where u has length 1, each size is the share of the gradient that is left.
 
     Args:
         cell: Parameters.
         x: Batch of sequences.
         direction: u of every sequence.
         start: State before the first input, of all sequences; zeros if left out.
-        length: T, at most the number of inputs, which it is if left out.
+        length: T, the number of inputs if left out; may be traced.
 
     Returns:
         Euclidean norms, RMS over the sequences; NaN for steps beyond `length`.
@@ -130,9 +124,8 @@ def state_jacobians(
     .. math:: J_t = \frac{\partial s_t}{\partial s_{t-1}}, \quad s_t = h_t
               \text{ or, for an LSTM, } (h_t, c_t)
 
-    For a vanilla cell it is diag(phi'(z_t)) W_rec. The gradient with respect to s_(t-1) is J_t
-    transposed times that with respect to s_t, where the loss reads the last state only. For the
-    singular values of each and of the product see `singular_values` and `product_spectrum`. The
+    For a vanilla cell it is diag(phi'(z_t)) W_rec. Where the loss reads the last state only, the
+    gradient with respect to s_(t-1) is J_t transposed times that with respect to s_t. The
     arguments are those of `state_gradients`, and so are the errors.
 
     Returns:

@@ -5,9 +5,8 @@ parameters at every step. The gates of a gated cell are stacked on the leading a
 in PyTorch's order, so that `lstm.weight_ih_l0.reshape(4, hidden, inputs)` is its `w_in`.
 """
 
-from vgkit.recurrent.cells import GRU, LSTM, RNN, Cell, State, run, step
-from vgkit.recurrent.makers import gru, lstm, reservoir, rnn, spectral_radius
-from vgkit.recurrent.readout import Network, Readout, network, ridge
+from vgkit.recurrent.cells import GRU, LSTM, RNN, Cell, Network, Readout, State, run, step
+from vgkit.recurrent.makers import gru, lstm, network, reservoir, ridge, rnn, spectral_radius
 
 __all__ = [
     "GRU",

@@ -1,4 +1,4 @@
-"""Cells of recurrent networks, their step, and their run along a sequence."""
+"""Recurrent cells, their step, their run along a sequence, and readouts of their states."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -22,7 +22,8 @@ class Cell:
     Attributes:
         w_in: Weights on the input, shape `(*gates, hidden, inputs)`.
         w_rec: Weights on the state of the step before, shape `(*gates, hidden, hidden)`.
-        b: Biases, shape `(*gates, hidden)`: the sum of the two that PyTorch has.
+        b: Biases, shape `(*gates, hidden)`: the sum of the two that PyTorch has, but for
+            `b_rec` of a GRU.
         activation: phi of the cell's equations, a name or a function; the gates are sigmoids.
     """
 
@@ -76,8 +77,8 @@ class GRU(Cell):
         z &= \sigma(W_{in}^z x_t + W_{rec}^z h_{t-1} + b^z) \\
         h_t &= (1 - z) \odot n + z \odot h_{t-1}
 
-    An update gate of 1 keeps the old state, as in {cite:t}`cho2014`, cuDNN and PyTorch. The reset
-    gate acts after the recurrent product or before it:
+    An update gate of 1 keeps the old state. The reset gate acts after the recurrent product or
+    before it:
 
     .. math::
 
@@ -151,15 +152,15 @@ def run(
         cell: Parameters, the same at every step.
         x: One sequence of T inputs, x_1 to x_T.
         start: State before the first input, zeros if left out.
-        probes: Zeros added to every state that one step hands on to the next, T + 1 rows. The
-            gradient of a loss with respect to them is its gradient with respect to these states.
+        probes: Zeros added to every state that is handed on, T + 1 rows: a gradient with respect
+            to them is one with respect to these states.
 
     Returns:
         T + 1 rows: row t is the state after t inputs, row 0 the start.
 
     Raises:
-        ValueError: If the activation is unknown, T is 0, a shape does not fit (a recurrent matrix
-            that is not square above all), or a parameter or an input is not finite.
+        ValueError: If the activation is unknown, T is 0, a shape does not fit, or a parameter or an
+            input is not finite.
     """
     _check_cell(cell)
     cell = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf, float)), cell)
@@ -205,3 +206,41 @@ def _check_cell(cell: Cell) -> None:
         elif cell.b_rec is not None:
             raise ValueError("b_rec must be None for a reset gate before the product; got an array")
     _check.finite("cell", jax.tree.leaves(cell))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Readout:
+    r"""A linear layer on the hidden state; `readout(h)` is its output.
+
+    .. math:: y_t = W h_t + b
+
+    Attributes:
+        w: Weights on the hidden state, shape (outputs, hidden).
+        b: Biases, shape (outputs,).
+    """
+
+    w: Any
+    b: Any
+
+    def __call__(self, h: Float[Array, " hidden"]) -> Float[Array, " outputs"]:
+        """Output at one state."""
+        return self.w @ h + self.b
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A cell and the readout of its states; `network(x)` gives the outputs of one sequence.
+
+    Attributes:
+        cell: A cell.
+        readout: What turns each state into an output.
+    """
+
+    cell: Any
+    readout: Any
+
+    def __call__(self, x: Float[Array, "time inputs"]) -> Float[Array, "time outputs"]:
+        """Outputs after each input, in rows; the last answers the sequence."""
+        return jax.vmap(self.readout)(run(self.cell, x).h[1:])

@@ -1,4 +1,4 @@
-"""Recurrent cells drawn from a key."""
+"""Recurrent cells and their readouts, drawn from a key or solved for."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vgkit import _check, activations
-from vgkit.recurrent.cells import GRU, LSTM, RESETS, RNN
+from vgkit.recurrent.cells import GRU, LSTM, RESETS, RNN, Cell, Network, Readout
 
 Initialiser = Callable[..., Array]
 """A function (key, shape, dtype) -> recurrent matrix."""
@@ -76,9 +76,8 @@ def rnn(
             with singular values of 1; "lecun_normal", "glorot_normal" or "he_normal" of
             `jax.nn.initializers`; or a function (key, shape, dtype) -> matrix. "pytorch" draws all
             weights and biases as PyTorch does, from
-            :math:`U[-1 / \sqrt{\text{hidden}},\ 1 / \sqrt{\text{hidden}}]`. It has one bias for the
-            input's and one for the state's part of each gate; where only their sum matters, `b` is
-            the sum of two draws.
+            :math:`U[-1 / \sqrt{\text{hidden}},\ 1 / \sqrt{\text{hidden}}]`; `b` is the sum of the
+            two biases that PyTorch has.
         gain: Factor on the recurrent matrices.
 
     Raises:
@@ -141,8 +140,7 @@ def gru(
         init: As for `rnn`.
         gain: As for `rnn`.
         update_bias: Added to the bias of the update gate. A gate of 1 keeps the old state.
-        reset: "after" or "before", see `GRU`. With "pytorch" a reset gate "before", which PyTorch
-            has not, gives all three biases as sums of two draws.
+        reset: "after" or "before", see `GRU`.
 
     Raises:
         ValueError: As for `rnn`, or if `update_bias` is not finite or `reset` unknown.
@@ -192,3 +190,62 @@ def reservoir(
     cell = rnn(key, inputs, hidden, init="lecun_normal")
     scale = radius / spectral_radius(cell.w_rec)
     return cell.replace(w_in=input_gain * cell.w_in, w_rec=cell.w_rec * scale)
+
+
+def network(key: Array, cell: Cell, outputs: int) -> Network:
+    """Give a cell a readout: weights of variance 1 / hidden, biases zero.
+
+    Args:
+        key: Source of all randomness.
+        cell: Parameters of the cell.
+        outputs: Units of the readout.
+
+    Raises:
+        ValueError: If `outputs` is below 1.
+    """
+    outputs = _check.int_at_least("outputs", outputs, 1)
+    hidden = cell.w_rec.shape[-1]
+    w = jax.random.normal(key, (outputs, hidden)) / jnp.sqrt(hidden)
+    return Network(cell, Readout(w, jnp.zeros(outputs)))
+
+
+def ridge(
+    states: Float[Array, "examples hidden"],
+    targets: Float[Array, "examples outputs"],
+    strength: float,
+) -> Readout:
+    r"""The readout of least squares with a penalty on its weights, from one linear solve.
+
+    .. math:: \min_{W, b} \sum_i \|W h_i + b - y_i\|^2 + \lambda \|W\|^2, \quad
+              (H^{\mathsf T} H + \lambda I)\, W^{\mathsf T} = H^{\mathsf T} Y
+
+    H and Y are less their means; b, which makes up for them, is not penalised.
+
+    Args:
+        states: One state in each row.
+        targets: The output wanted at each state, one row for each.
+        strength: lambda, at least 0, in units of the states squared.
+
+    Raises:
+        ValueError: If a shape does not fit, a number is not finite, or `strength` is negative or
+            too small for states that are linearly dependent in this precision.
+    """
+    _check.shape("states", states, (None, None))
+    _check.shape("targets", targets, (len(states), None))
+    _check.finite("states", [states])
+    _check.finite("targets", [targets])
+    if not 0 <= strength < float("inf"):
+        raise ValueError(f"strength must be a number of at least 0; got {strength!r}")
+    hidden = states.shape[1]
+    mean_state, mean_target = jnp.mean(states, 0), jnp.mean(targets, 0)
+    centred = states - mean_state[None]
+    gram = centred.T @ centred + strength * jnp.eye(hidden, dtype=states.dtype)
+    if not _check.traced(gram):
+        sizes = jnp.linalg.eigvalsh(gram)
+        if not sizes[0] > hidden * jnp.finfo(gram.dtype).eps * sizes[-1]:
+            raise ValueError(
+                f"strength must be larger for these states: the equations are singular, with "
+                f"eigenvalues from {sizes[0]:.1e} to {sizes[-1]:.1e}; got {strength!r}"
+            )
+    w = jnp.linalg.solve(gram, centred.T @ (targets - mean_target[None])).T
+    return Readout(w, mean_target - w @ mean_state)

@@ -1,4 +1,7 @@
-"""Synthetic tasks, drawn from a key."""
+"""Data that comes with the package: digits and synthetic tasks, drawn from a key."""
+
+from importlib import resources
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +9,69 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from vgkit import _check
+
+__all__ = [
+    "Digits",
+    "adding_problem",
+    "copy_memory",
+    "digits",
+    "sequences",
+    "two_spirals",
+]
+
+_TRAIN_SIZE = 1437
+
+
+class Digits(NamedTuple):
+    """Images as rows, scaled, and their labels, split in the file's order.
+
+    Attributes:
+        x_train: Pixels of the training images, one image in each row.
+        y_train: Their labels, 0 to 9.
+        x_test: Pixels of the test images.
+        y_test: Their labels.
+    """
+
+    x_train: Float[Array, "1437 64"]
+    y_train: Int[Array, " 1437"]
+    x_test: Float[Array, "360 64"]
+    y_test: Int[Array, " 360"]
+
+
+def digits() -> Digits:
+    """Load 1797 handwritten digits of 8 x 8 pixels; nothing is downloaded.
+
+    One mean and one standard deviation, of all pixels of all training images, are subtracted and
+    divided by: a training image has elements of mean 0 and variance 1 on average. The first 1437
+    images train, the last 360 test.
+
+    Source:
+        {cite}`alpaydin1998`, CC BY 4.0; see `vgkit/_data/ATTRIBUTION.md`.
+    """
+    with resources.files("vgkit").joinpath("_data/digits.npz").open("rb") as file:
+        archive = np.load(file)
+        images, labels = archive["images"].astype(float), archive["labels"].astype(int)
+    train = images[:_TRAIN_SIZE]
+    x, y = jnp.asarray((images - train.mean()) / train.std()), jnp.asarray(labels)
+    return Digits(x[:_TRAIN_SIZE], y[:_TRAIN_SIZE], x[_TRAIN_SIZE:], y[_TRAIN_SIZE:])
+
+
+def sequences(
+    images: Float[Array, "images pixels"], step: int = 8
+) -> Float[Array, "images time {step}"]:
+    """Images read as sequences: digits become 8 rows or, with `step=1`, 64 single pixels.
+
+    Args:
+        images: One image in each row.
+        step: Pixels that are read at one step.
+
+    Raises:
+        ValueError: If `step` is no whole number that divides the pixels.
+    """
+    step = _check.int_at_least("step", step, 1)
+    if images.shape[1] % step:
+        raise ValueError(f"step must divide the {images.shape[1]} pixels of an image; got {step}")
+    return images.reshape(len(images), -1, step)
 
 
 def two_spirals(
@@ -20,9 +86,6 @@ def two_spirals(
         key: Source of all randomness.
         examples: How many points; the two classes alternate.
         noise: Standard deviation of the Gaussian noise on each coordinate.
-
-    Returns:
-        Points and their classes, 0 or 1.
 
     Raises:
         ValueError: If `examples` is below 1 or `noise` is negative or not finite.
@@ -80,20 +143,15 @@ def copy_memory(
               y = (\text{blank} \times (m + d),\ a_1, \dots, a_m)
 
     A symbol is a whole number from 0 to `symbols` - 1, the blank is `symbols` and the signal to go
-    `symbols` + 1; inputs are one-hot. A net that remembers no symbol, but answers at the right
-    steps, has a cross-entropy of m ln(symbols) / (2m + d) a step.
+    `symbols` + 1; inputs are one-hot, answers are labels. A net that remembers no symbol, but
+    answers at the right steps, has a cross-entropy of m ln(symbols) / (2m + d) a step.
 
     Args:
         key: Source of all randomness.
         examples: How many sequences.
-        delay: d, steps between the last symbol and the first answer; the signal to go is the last
-            of them.
+        delay: d, steps between the last symbol and the first answer.
         symbols: Size of the alphabet.
         memory: m, how many symbols are to be remembered.
-
-    Returns:
-        Inputs of size `symbols` + 2, and the right answer of every step: a label from 0 to
-        `symbols`.
 
     Raises:
         ValueError: If a number is below 1, or `symbols` below 2.
