@@ -42,8 +42,7 @@ def mean_cosine(
     .. math:: \frac{1}{B (B - 1)} \sum_{i \neq j}
               \frac{g_i^{\mathsf T} g_j}{\|g_i\|\, \|g_j\|}
 
-    1 where all point in one direction; about 0 where they have nothing in common, as in white
-    noise ("shattered"). The mean of a gradient's entries is not taken off.
+    1 where all point in one direction; about 0 where they have nothing in common ("shattered").
 
     Args:
         gradients: One for each example, such as one layer's error signals.

@@ -4,6 +4,8 @@ In those nets every product is a power of two, so that it is known by hand which
 layer falls below the smallest number of a format.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -29,12 +31,9 @@ LAST = {"float16": -24, "bfloat16": -126, "float32": -126}
 def test_limits_follow_from_the_number_of_bits(name):
     exponent, mantissa = BITS[name]
     top = 2 ** (exponent - 1) - 1  # exponents of normal numbers run from 1 - top to top
-    assert formats.format_limits(name) == (
-        2.0 ** (1 - top - mantissa),
-        2.0 ** (1 - top),
-        (2 - 2.0**-mantissa) * 2.0**top,
-        2.0**-mantissa,
-    )
+    normal, largest = 2.0 ** (1 - top), (2 - 2.0**-mantissa) * 2.0**top
+    limits = (normal * 2.0**-mantissa, normal, largest, 2.0**-mantissa)
+    assert formats.format_limits(name) == limits
 
 
 def test_limits_as_published():
@@ -47,22 +46,15 @@ def test_limits_as_published():
 def test_limits_agree_with_pytorch(name):
     torch = pytest.importorskip("torch")
     found = torch.finfo(getattr(torch, name))
-    limits = formats.format_limits(name)
-    assert limits[1:] == (found.smallest_normal, found.max, found.eps)
+    assert formats.format_limits(name)[1:] == (found.smallest_normal, found.max, found.eps)
 
 
 @pytest.mark.parametrize("name", grads.FORMATS)
 def test_subnormals_are_flushed_but_in_float16(name):
     tiny = np.asarray(formats.format_limits(name).smallest_normal, NUMPY[name])
     half = np.asarray(0.5, NUMPY[name])
-
-    def multiply(a, b):
-        return a * b
-
-    def subtract(a, b):
-        return (a + a * b) - a  # 1.5 tiny - tiny
-
-    for compute in (multiply, subtract):
+    # The second is 1.5 tiny - tiny.
+    for compute in (lambda a, b: a * b, lambda a, b: (a + a * b) - a):
         for run in (compute, jax.jit(compute)):
             kept = float(run(jnp.asarray(tiny), jnp.asarray(half)))
             expected = float(compute(tiny, half))
@@ -73,8 +65,8 @@ def test_subnormals_are_flushed_but_in_float16(name):
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
 def test_dot_products_are_summed_in_float32(name):
     ones = jnp.ones(4096, name)  # a running sum in 16 bits stops at 2048 or at 256
-    small = jnp.full(16, formats.format_limits(name).smallest_normal, name)
-    sum_of_lost = 16 * formats.format_limits(name).smallest_normal * 2.0**-12
+    tiny = formats.format_limits(name).smallest_normal
+    small, sum_of_lost = jnp.full(16, tiny, name), 16 * tiny * 2.0**-12
     for dot in (jnp.dot, jax.jit(jnp.dot)):
         assert float(dot(ones, ones)) == 4096
         kept = float(dot(small, jnp.full(16, 2.0**-12, name)))
@@ -107,50 +99,37 @@ def errors(format, net, x, y, loss=output, loss_scale=1.0):
     return formats.format_errors(narrow, grads.signals(net, x, y, loss=loss, dtype="float64"))
 
 
+@jax.jit
+def traced_errors(format, depth, scale):
+    """Errors in the chain of 40 layers cut at a depth, in a format given by its position."""
+    signals = partial(grads.signals, nets.stack(chain(40)).replace(depth=depth), *ONE, loss=output)
+    kinds = [partial(signals, dtype=name, loss_scale=scale) for name in grads.FORMATS]
+    return formats.format_errors(jax.lax.switch(format, kinds), signals(dtype="float64"))
+
+
 @pytest.mark.parametrize("name", LAST)
 @pytest.mark.parametrize("depth", [1, 7, 8, 40])
 def test_chain_underflows_at_the_layer_known_by_hand(depth, name):
+    layer, net = np.arange(1, depth + 1), chain(depth)
     for scale in (0, 3, 15):
-        net = chain(depth) if depth < 10 else nets.stack(chain(depth))
-        found = errors(name, net, *ONE, loss_scale=2.0**scale)
-        layer = np.arange(1, depth + 1)
         below = 4 * (layer - depth) + scale < LAST[name]
-        np.testing.assert_array_equal(found.error_signals.lost[:-1], below)
         # dL/dW = dL/dz h, and no loss scale helps an h that underflowed going forward.
         forward = -4 * (layer - 1) < LAST[name]
         product = -4 * (depth - 1) + scale < LAST[name]
-        np.testing.assert_array_equal(found.weight_gradients.lost[:-1], below | forward | product)
-        np.testing.assert_array_equal(found.error_signals.relative_error[:-1], below)
-        np.testing.assert_array_equal(found.error_signals.size[:-1], 16.0 ** (layer - depth))
-        assert not np.any(found.weight_gradients.no_path)
-        assert not np.any(found.error_signals.not_finite)
-
-
-def test_a_traced_format_and_depth_find_the_same_in_the_chain():
-    stacked, (x, y) = nets.stack(chain(40)), ONE
-
-    @jax.jit
-    def profile(format, depth, scale):
-        net = stacked.replace(depth=depth)
-
-        def narrow(name):
-            return grads.signals(net, x, y, loss=output, dtype=name, loss_scale=scale)
-
-        signals = jax.lax.switch(format, [lambda name=name: narrow(name) for name in grads.FORMATS])
-        return formats.format_errors(
-            signals, grads.signals(net, x, y, loss=output, dtype="float64")
-        )
-
-    for depth, scale in [(1, 15), (8, 0), (8, 15)]:
-        net = nets.unstack(stacked.replace(depth=depth))
-        for position, format in enumerate(grads.FORMATS):
-            found = profile(position, depth, 2.0**scale)
-            expected = errors(format, net, x, y, loss_scale=2.0**scale)
-            for signal, by_layer in zip(found[:2], expected[:2], strict=True):
-                for numbers, wanted in zip(signal, by_layer, strict=True):
-                    np.testing.assert_array_equal(numbers[:depth], wanted[:-1])
-                    assert np.isnan(numbers[depth:-1]).all()
-                    np.testing.assert_array_equal(numbers[-1], wanted[-1])
+        direct = errors(name, net if depth < 10 else nets.stack(net), *ONE, loss_scale=2.0**scale)
+        for found in (direct, traced_errors(list(grads.FORMATS).index(name), depth, 2.0**scale)):
+            by_weight, by_signal = (
+                jax.tree.map(lambda numbers: numbers[:depth], part)
+                for part in (found.weight_gradients, found.error_signals)
+            )
+            np.testing.assert_array_equal(by_signal.lost, below)
+            np.testing.assert_array_equal(by_weight.lost, below | forward | product)
+            np.testing.assert_array_equal(by_signal.relative_error, below)
+            np.testing.assert_array_equal(by_signal.size, 16.0 ** (layer - depth))
+            assert not np.any(by_weight.no_path) and not np.any(by_signal.not_finite)
+            for numbers, wanted in zip(*map(jax.tree.leaves, (found[:2], direct[:2])), strict=True):
+                assert np.isnan(numbers[depth:-1]).all()
+                np.testing.assert_array_equal(numbers[-1], wanted[-1])
 
 
 def small(skip=False):
@@ -206,10 +185,8 @@ def test_scaling_by_a_power_of_two_changes_no_bit_where_nothing_underflows(name)
     plain, scaled = (
         grads.signals(*small(), dtype=name, loss_scale=scale) for scale in (1.0, 2.0**13)
     )
-    pairs = zip(
-        *(jax.tree.leaves((s.gradient, s.error_signals)) for s in (plain, scaled)), strict=True
-    )
-    for before, after in pairs:
+    leaves = [jax.tree.leaves((s.gradient, s.error_signals)) for s in (plain, scaled)]
+    for before, after in zip(*leaves, strict=True):
         assert np.all(before != 0)
         np.testing.assert_array_equal(before, after)
 

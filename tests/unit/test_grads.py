@@ -68,6 +68,15 @@ def backpropagation(net, x, y, loss, name, skip):
     return deltas, by_weight, by_hidden
 
 
+def rms(array):
+    return np.sqrt(np.mean(np.square(array)))
+
+
+def mean_cross_entropy(logits, y):
+    right = np.asarray(logits)[np.arange(len(y)), np.asarray(y)]
+    return np.mean(scipy.special.logsumexp(logits, axis=1) - right)
+
+
 def batch(loss, examples=7, fan_in=6, outputs=4):
     x = jax.random.normal(jax.random.key(2), (examples, fan_in))
     if loss == "cross_entropy":
@@ -87,14 +96,14 @@ def check(signals, by_hand):
     """Signals of a net against backpropagation by hand."""
     close = partial(np.testing.assert_allclose, rtol=1e-10, atol=1e-14)
     deltas, by_weight, by_hidden = by_hand
-    for ours, expected in zip(signals.error_signals, deltas, strict=True):
-        close(ours, expected)
-    for ours, expected in zip(signals.hidden_gradients, by_hidden, strict=True):
-        close(ours, expected)
-    for ours, expected in zip(signals.weight_gradients, by_weight, strict=True):
-        close(ours, expected.mean(axis=0))
-    for ours, expected in zip(signals.bias_gradients, deltas, strict=True):
-        close(ours, expected.mean(axis=0))
+    for arrays, expected in [
+        (signals.error_signals, deltas),
+        (signals.hidden_gradients, by_hidden),
+        (signals.weight_gradients, [each.mean(axis=0) for each in by_weight]),
+        (signals.bias_gradients, [each.mean(axis=0) for each in deltas]),
+    ]:
+        for ours, wanted in zip(arrays, expected, strict=True):
+            close(ours, wanted)
 
 
 @pytest.mark.parametrize("loss", grads.LOSSES)
@@ -119,10 +128,6 @@ def test_all_gradients_agree_with_backpropagation_by_hand(loss):
 def test_norms_ratio_and_loss_are_those_of_the_arrays():
     net, (x, y) = nets.mlp(KEY, (6, 9, 9, 4), "tanh"), batch("cross_entropy")
     signals = grads.signals(net, x, y)
-
-    def rms(array):
-        return np.sqrt(np.mean(np.square(array)))
-
     for norms, arrays in [
         (signals.error_norms, signals.error_signals),
         (signals.weight_norms, signals.weight_gradients),
@@ -169,10 +174,7 @@ def test_weight_gradients_agree_with_finite_differences(name):
             layers = [*net.layers, net.readout]
             layers[layer] = layers[layer].replace(w=layers[layer].w.at[i, j].add(step))
             moved = net.replace(layers=tuple(layers[:-1]), readout=layers[-1])
-            logits = np.asarray(nets.forward(moved, x))
-            return np.mean(
-                scipy.special.logsumexp(logits, axis=1) - logits[np.arange(len(y)), np.asarray(y)]
-            )
+            return mean_cross_entropy(nets.forward(moved, x), y)
 
         difference = (loss(h) - loss(-h)) / (2 * h)
         np.testing.assert_allclose(gradients[layer][i, j], difference, atol=1e-9)
@@ -205,9 +207,8 @@ def test_gradients_agree_with_pytorch(name, loss):
         zs.append(h @ w.T)
         zs[-1].retain_grad()
         h = zs[-1] if number == len(weights) - 1 else phi(zs[-1])
-    target = torch.tensor(np.array(y))
     criterion = functional.cross_entropy if loss == "cross_entropy" else functional.mse_loss
-    criterion(h, target).backward()
+    criterion(h, torch.tensor(np.array(y))).backward()
     ours = grads.signals(net, x, y, loss=loss)
     pairs = zip(weights, zs, ours.error_signals, ours.weight_gradients, strict=True)
     for w, z, signal, gradient in pairs:
@@ -253,7 +254,7 @@ def test_a_stacked_net_cut_at_a_traced_depth_is_the_shorter_net():
                 (weight, [each.mean(axis=0) for each in by_weight]),
                 (hidden, by_hidden),
             ]:
-                sizes = [np.sqrt(np.mean(np.square(array))) for array in arrays]
+                sizes = list(map(rms, arrays))
                 np.testing.assert_allclose(norms[:depth], sizes[:depth], rtol=1e-10)
                 assert np.isnan(norms[depth:7]).all()
                 np.testing.assert_allclose(norms[7:], sizes[depth:], rtol=1e-10)
@@ -286,9 +287,7 @@ def test_bound_by_hand():
     bound = profiles.error_bound(jnp.asarray(10.0), norms, 0.5, 3)
     np.testing.assert_allclose(bound, [30.0, 15.0, 5.0, np.nan])
     # With skips each factor grows by 1: 5 * 4 = 20 and 20 * 3 = 60.
-    bound = profiles.error_bound(
-        jnp.asarray(10.0), jnp.array([2.0, 4.0, 6.0, 8.0]), 0.5, 3, skip=True
-    )
+    bound = profiles.error_bound(jnp.asarray(10.0), norms, 0.5, 3, skip=True)
     np.testing.assert_allclose(bound, [60.0, 20.0, 5.0, np.nan])
 
 
@@ -305,9 +304,8 @@ def test_jacobians_chain_to_the_error_signals(skip):
     for matrix, by_hand in zip(matrices, expected, strict=True):
         np.testing.assert_allclose(matrix, by_hand, rtol=1e-12, atol=1e-14)
     product = expected[2] @ expected[1] @ expected[0]
-    np.testing.assert_allclose(
-        grads.product_spectrum(matrices), np.linalg.svd(product)[1], rtol=1e-10
-    )
+    spectrum = grads.product_spectrum(matrices)
+    np.testing.assert_allclose(spectrum, np.linalg.svd(product)[1], rtol=1e-10)
     for values, by_hand in zip(grads.singular_values(matrices), expected, strict=True):
         np.testing.assert_allclose(values, np.linalg.svd(by_hand)[1], rtol=1e-10)
 

@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_grads import backpropagation, slope, value
+from test_grads import of_examples, rms, slope
+from test_remedies import by_hand
 
 from vgkit import data, grads, monitor, nets, recurrent, train
 from vgkit.train import history
+from vgkit.train.fit import batches
 
 KEY = jax.random.key(0)
 WIDTHS = (6, 5, 5, 3)
@@ -46,24 +48,9 @@ def losses(outputs, y, loss):
 
 def signals_by_hand(net, x, y, loss, name, skip):
     """Error signals of every example, and weight and bias gradients of the mean loss."""
-    pairs = zip(x, y, strict=True)
-    each = [backpropagation(net, row, target, loss, name, skip) for row, target in pairs]
-    deltas = [np.stack(layer) for layer in zip(*(one[0] for one in each), strict=True)]
-    by_weight = [np.mean(layer, axis=0) for layer in zip(*(one[1] for one in each), strict=True)]
-    return deltas, by_weight, [delta.mean(axis=0) for delta in deltas]
-
-
-def pre_activations_by_hand(net, x, name, skip):
-    h, zs = np.asarray(x), []
-    for layer in layers(net):
-        zs.append(h @ np.asarray(layer.w).T + np.asarray(layer.b))
-        out = value(name, zs[-1])
-        h = out + h if skip and out.shape == h.shape else out
-    return zs
-
-
-def size(array):
-    return np.sqrt(np.mean(np.square(array)))
+    deltas, by_weight, _ = of_examples(net, x, y, loss, name, skip)
+    means = ([array.mean(axis=0) for array in arrays] for arrays in (by_weight, deltas))
+    return deltas, *means
 
 
 def train_by_hand(net, data, batches, loss, name, skip, rate, momentum):
@@ -79,7 +66,7 @@ def train_by_hand(net, data, batches, loss, name, skip, rate, momentum):
             for w, b, v in zip(by_w, by_b, velocity, strict=True)
         ]
         pairs = list(zip(layers(net), velocity, strict=True))
-        ratios.append([rate * size(v[0]) / size(layer.w) for layer, v in pairs])
+        ratios.append([rate * rms(v[0]) / rms(layer.w) for layer, v in pairs])
         *hidden, readout = [
             layer.replace(w=layer.w - rate * v[0], b=layer.b - rate * v[1]) for layer, v in pairs
         ]
@@ -128,7 +115,7 @@ def test_training_agrees_with_numpy(case):
     for row, step in enumerate(history.step):
         at = path[int(step)]
         for part, xs, ys in (("train", x, y), ("test", x_test, y_test)):
-            outputs = pre_activations_by_hand(at, xs, name, skip)[-1]
+            _, outputs = by_hand(at, xs)
             close(getattr(history, f"{part}_loss")[row], losses(outputs, ys, loss).mean())
             accuracy = getattr(history, f"{part}_accuracy")[row]
             if loss == "cross_entropy":
@@ -136,39 +123,38 @@ def test_training_agrees_with_numpy(case):
             else:
                 assert np.isnan(accuracy)
         deltas, by_weight, _ = signals_by_hand(at, x[:probe], y[:probe], loss, name, skip)
-        zs = pre_activations_by_hand(at, x[:probe], name, skip)
-        close(history.error_signal[row], [size(delta) for delta in deltas])
-        close(history.weight_gradient[row], [size(gradient) for gradient in by_weight])
-        close(history.weights[row], [size(layer.w) for layer in layers(at)])
+        hidden, outputs = by_hand(at, x[:probe])
+        zs = [*(row[0] for row in hidden), outputs]
+        close(history.error_signal[row], [rms(delta) for delta in deltas])
+        close(history.weight_gradient[row], [rms(gradient) for gradient in by_weight])
+        close(history.weights[row], [rms(layer.w) for layer in layers(at)])
         pairs = zip(layers(at), layers(path[0]), strict=True)
-        close(history.moved[row], [size(a.w - b.w) for a, b in pairs])
+        close(history.moved[row], [rms(a.w - b.w) for a, b in pairs])
         if row:
             close(history.update_ratio[row], np.mean(ratios[int(step) - every : int(step)], axis=0))
         slopes = [np.abs(slope(name, z)) for z in zs[:-1]]
         close(history.dead[row], [np.mean((s == 0).all(axis=0)) for s in slopes])
         steepest = 0.25 if name == "sigmoid" else 1.0
         close(history.saturated[row], [np.mean(s <= 0.1 * steepest) for s in slopes])
-        for counts, entries in (
-            (history.error_histogram, deltas),
-            (history.gradient_histogram, by_weight),
-        ):
-            for layer, signal in enumerate(entries):
-                np.testing.assert_array_equal(counts[row, layer], decades_by_hand(signal))
-        edges = np.concatenate([[-np.inf], np.arange(-10, 10.1, 0.5), [np.inf]])
-        for layer, z in enumerate(zs):
-            np.testing.assert_array_equal(
-                history.pre_activations[row, layer], np.histogram(z, edges)[0]
-            )
+        for counts, entries in [
+            (history.error_histogram, map(decades_by_hand, deltas)),
+            (history.gradient_histogram, map(decades_by_hand, by_weight)),
+            (history.pre_activations, [counts_by_hand(z, -10, 10) for z in zs]),
+        ]:
+            np.testing.assert_array_equal(counts[row], [*entries])
     assert np.isnan(history.update_ratio[0]).all()
     assert not history.moved[0].any() and np.asarray(history.moved[-1]).all()
     assert history.train_loss[-1] < history.train_loss[0]
 
 
+def counts_by_hand(values, low, high):
+    edges = np.concatenate([[-np.inf], np.arange(low, high + 0.1, 0.5), [np.inf]])
+    return np.histogram(values, edges)[0]
+
+
 def decades_by_hand(signal):
     entries = np.abs(np.ravel(signal))
-    edges = np.concatenate([[-np.inf], np.arange(-20, 4.1, 0.5), [np.inf]])
-    counts, _ = np.histogram(np.log10(entries[entries > 0]), edges)
-    return [np.sum(entries == 0), *counts]
+    return [np.sum(entries == 0), *counts_by_hand(np.log10(entries[entries > 0]), -20, 4)]
 
 
 def test_histograms_count_every_entry_once():
@@ -185,18 +171,12 @@ def test_histograms_count_every_entry_once():
     assert {tuple(map(int, i)): counts[tuple(i)] for i in np.argwhere(counts)} == expected
     z = [jnp.array([-jnp.inf, -11.0, -10.0, 0.1, 9.9, 10.0, jnp.nan])]
     (counts,) = np.asarray(history.pre_activation_histogram(z))
-    assert counts.sum() == 7
-    assert {int(i): int(counts[i]) for i in np.flatnonzero(counts)} == {
-        0: 2,
-        1: 1,
-        21: 1,
-        40: 1,
-        41: 2,
-    }
+    filled = np.flatnonzero(counts)
+    assert filled.tolist() == [0, 1, 21, 40, 41] and counts[filled].tolist() == [2, 1, 1, 1, 2]
 
 
 def test_every_epoch_shuffles_and_leaves_the_rest():
-    order = np.asarray(train.descent.batches(KEY, 21, 4, 8))
+    order = np.asarray(batches(KEY, 21, 4, 8))
     assert order.shape == (8, 8)
     epochs = order.reshape(4, 16)
     for epoch in epochs:
@@ -255,8 +235,8 @@ def test_batch_normalisation_is_scored_with_the_training_statistics():
 
 
 def test_without_test_examples_nothing_is_said_of_them():
-    history = train.fit(network(), examples()[:2], optax.sgd(0.1), key=KEY, epochs=2).history
-    whole = train.fit(network(), examples(), optax.sgd(0.1), key=KEY, epochs=2).history
+    fit = partial(train.fit, network(), optimiser=optax.sgd(0.1), key=KEY, epochs=2, batch=8)
+    history, whole = (fit(data=given).history for given in (examples()[:2], examples()))
     assert history.test_loss is None and history.test_accuracy is None
     np.testing.assert_allclose(history.error_signal, whole.error_signal, rtol=1e-12)
 
@@ -354,9 +334,8 @@ OPTIMISERS = {
 
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_any_optimiser_trains(name):
-    run = train.fit(
-        network(), examples(), OPTIMISERS[name], key=KEY, epochs=10, batch=None, layers=False
-    )
+    fit = partial(train.fit, network(), examples(), OPTIMISERS[name], epochs=10, batch=None)
+    run = fit(key=KEY, layers=False)
     assert run.history.train_loss[-1] < 0.9 * run.history.train_loss[0]
 
 
@@ -365,10 +344,9 @@ def test_a_monitor_in_the_optimiser_is_read_from_the_last_state():
     run = train.fit(network(), examples(), optimiser, key=KEY, epochs=4, batch=8, every=1)
     record = monitor.read(run.state)
     of_weights = [name.endswith("/w") for name in record.names]
-    np.testing.assert_allclose(
-        record.ratio[:, of_weights], run.history.update_ratio[1:], rtol=1e-12
-    )
-    np.testing.assert_allclose(record.weights[:, of_weights], run.history.weights[:-1], rtol=1e-12)
+    close = partial(np.testing.assert_allclose, rtol=1e-12)
+    close(record.ratio[:, of_weights], run.history.update_ratio[1:])
+    close(record.weights[:, of_weights], run.history.weights[:-1])
 
 
 def test_a_run_that_diverges_is_reported_not_refused():
@@ -432,14 +410,8 @@ BAD = {
     "length": (bad(data=(X, Y[:5], X_TEST, Y_TEST)), "training data: y must have one row"),
     "label": (bad(data=(X, Y, X_TEST, Y_TEST + 3)), "test data: y must hold labels from 0 to 2"),
     "nan": (bad(data=(X, Y, X_TEST * jnp.nan, Y_TEST)), "test data: x must be finite"),
-    "single": (
-        bad(net=network(norm="batch"), batch=1),
-        "x must hold at least 2 examples",
-    ),
-    "nan net": (
-        bad(net=jax.tree.map(lambda leaf: leaf * jnp.nan, network())),
-        "net must be finite",
-    ),
+    "single": (bad(net=network(norm="batch"), batch=1), "x must hold at least 2 examples"),
+    "nan net": (bad(net=jax.tree.map(lambda w: w * jnp.nan, network())), "net must be finite"),
 }
 
 

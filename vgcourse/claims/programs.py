@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from vgcourse import formats, results
 from vgcourse.profiles import SKIPS
 from vgkit import activations, data, grads, nets, recurrent, train
-from vgkit.train.descent import batches, descend
+from vgkit.train.fit import batches, descend
 from vgkit.train.history import accuracy, mean_loss
 
 SEEDS = 5

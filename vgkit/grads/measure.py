@@ -3,14 +3,13 @@
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from vgkit import _check, nets
-from vgkit.grads.kernel import backward
 from vgkit.grads.losses import Loss, loss_function
 from vgkit.grads.signals import PerLayer, Signals, per_layer
 from vgkit.nets import net as forward_pass
@@ -22,6 +21,45 @@ FORMATS = {
     "float64": jnp.float64,
 }
 """Every number format by name, narrowest first."""
+
+
+class Backward(NamedTuple):
+    """What one pass forward and back gives: losses and aux are those of the forward pass."""
+
+    losses: Array
+    aux: Any
+    by_params: PyTree
+    by_probes: PyTree
+
+
+def backward(
+    run: Callable[[PyTree, PyTree], tuple[Array, Any]],
+    params: PyTree,
+    probes: PyTree,
+    *,
+    examples: int,
+    loss_scale: float | Array = 1.0,
+) -> Backward:
+    r"""Differentiate a batch's mean loss by parameters and by probes.
+
+    A **probe** is an array of zeros, with a row for each example, that the forward pass adds to a
+    quantity z. The gradient with respect to it is the gradient with respect to z:
+
+    .. math:: \frac{\partial L_i}{\partial z_i}, \quad
+              \frac{\partial}{\partial \theta} \frac{1}{B} \sum_i L_i
+
+    `run` is a function (params, probes) -> (losses, aux), with losses of shape (examples,) or their
+    mean of shape (). Both gradients are multiplied and divided by the loss scale in their own
+    formats.
+    """
+
+    def mean_loss(params: PyTree, probes: PyTree) -> tuple[Array, tuple]:
+        losses, aux = run(params, probes)
+        return loss_scale * jnp.mean(losses), (losses, aux)
+
+    gradients, (losses, aux) = jax.grad(mean_loss, (0, 1), has_aux=True)(params, probes)
+    by_params, by_probes = jax.tree.map(lambda g: g / loss_scale, gradients)
+    return Backward(losses, aux, by_params, jax.tree.map(lambda g: g * examples, by_probes))
 
 
 def signals(
@@ -36,9 +74,8 @@ def signals(
 
     `signals(net, x, y)` measures a `nets.Net`; `signals(model, params, x, y)` any other model, a
     function (params, x) -> outputs of the whole batch or a module of Flax, Equinox or Haiku, whose
-    layers are found by `trace`. A network's result is exact to rounding, by automatic
-    differentiation alone. It is compiled once for each form and shape; inside `jax.vmap`, which
-    compiles nothing, put a `jax.jit` around it.
+    layers are found by `trace`. It is compiled once for each form and shape; inside `jax.vmap`,
+    which compiles nothing, put a `jax.jit` around it.
 
     Args:
         model: The network.
@@ -47,12 +84,10 @@ def signals(
             a module that holds its own.
         loss: A key of `LOSSES`, or a function (output, target) -> scalar of one example.
         dtype: Number format to compute in, a key of `FORMATS`: weights and examples are rounded to
-            it, and the network runs forward and backward in it. The loss itself is taken in float32
-            at least, as is usual, and the gradients are returned in float64. None for the format of
-            the parameters.
+            it, and the network runs forward and backward in it. The loss is taken in float32 at
+            least, and the gradients are returned in float64. None for the parameters' format.
         loss_scale: S. The gradient of S L is computed and divided by S, so that little underflows
-            {cite:p}`micikevicius2018`. A power of two changes no digit of what neither underflows
-            nor overflows.
+            {cite:p}`micikevicius2018`.
         statistics: For batch normalisation at inference, see `nets.batch_statistics`.
 
     Raises:
@@ -66,20 +101,14 @@ def signals(
         return model_signals(model, *batch, loss=loss, dtype=dtype, loss_scale=loss_scale)
     if len(batch) != 2:
         raise ValueError(f"batch must be x and y for a Net; got {len(batch)} arguments")
-    return _net_signals(model, *batch, loss, dtype, loss_scale, statistics)
-
-
-def _net_signals(
-    net: nets.Net, x: Any, y: Any, loss: str | Loss, dtype: Any, loss_scale: Any, statistics: Any
-) -> Signals:
-    x, y, loss = prepare(net, x, y, loss)
+    x, y, loss = prepare(model, *batch, loss)
     if not _check.traced(loss_scale):
         _check.positive("loss_scale", loss_scale)
     dtype = None if dtype is None else number_format(dtype)
-    given = jax.tree.leaves((net, x, y, statistics, loss_scale)), dataclasses.astuple(net.form)
-    traced = any(map(_check.traced, [*given[0], *given[1]]))
+    given = jax.tree.leaves((model, x, y, statistics, loss_scale))
+    traced = any(map(_check.traced, [*given, *dataclasses.astuple(model.form)]))
     measure = _measured if traced else _compiled
-    return measure(net, x, y, statistics, loss_scale, loss=loss, dtype=dtype)
+    return measure(model, x, y, statistics, loss_scale, loss=loss, dtype=dtype)
 
 
 def number_format(format: str) -> Any:
@@ -114,14 +143,7 @@ def prepare(
 
 
 def _measured(
-    net: nets.Net,
-    x: Array,
-    y: Array,
-    statistics: Any,
-    loss_scale: Any,
-    *,
-    loss: Loss,
-    dtype: Any,
+    net: nets.Net, x: Array, y: Array, statistics: Any, loss_scale: Any, *, loss: Loss, dtype: Any
 ) -> Signals:
     if dtype is not None:  # gradients are collected in float64, whatever they are computed in
         wide = jnp.promote_types(dtype, jnp.float32)

@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Array
 
 from vgkit import _check, trace
-from vgkit.grads.kernel import Backward, backward
 from vgkit.grads.losses import loss_function
-from vgkit.grads.measure import number_format
+from vgkit.grads.measure import Backward, backward, number_format
 from vgkit.grads.signals import PerLayer, Signals
 from vgkit.trace.interpreter import widen
 from vgkit.trace.layers import depths
@@ -19,13 +18,7 @@ from vgkit.trace.model import count_examples, floating
 
 
 class Problem(NamedTuple):
-    """A model with its batch and its loss.
-
-    Attributes:
-        traced: The model and x.
-        y: Targets, a pytree.
-        losses: Function (outputs, y) -> losses of the examples, or their mean over the batch.
-    """
+    """A model and x, targets, and (outputs, y) -> losses of the examples or their mean."""
 
     traced: trace.Traced
     y: Any
@@ -85,10 +78,8 @@ def model_signals(
         parameters, inputs, y = jax.tree.map(widen, (parameters, inputs, y))
     back = jax.jit(measure(traced, losses, loss_scale=loss_scale))(parameters, inputs, y)
     layers, examples = traced.layers, traced.model.examples
-    errors = [layer.of(back.by_probes) for layer in layers]
     errors = [
-        _examples_first(array, examples, layer.op.units)
-        for array, layer in zip(errors, layers, strict=True)
+        _examples_first(layer.of(back.by_probes), examples, layer.op.units) for layer in layers
     ]
     missing = jnp.full((), jnp.nan, parameters[0].dtype)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -66,16 +67,15 @@ class PerLayer:
 
 
 def per_layer(net: nets.Net, name: str = "w") -> PerLayer:
-    """One of the parameters of every layer, such as the weights of a net or of its gradient.
+    """One parameter of every layer, such as the weights of a net or of its gradient.
 
     Args:
         net: A network, or anything in its shape.
         name: "w" or "b".
     """
-    if net.stacked:
-        return PerLayer(getattr(net.layers, name), getattr(net.readout, name))
-    hidden = tuple(getattr(layer, name) for layer in net.layers)
-    return PerLayer(hidden, getattr(net.readout, name))
+    of = operator.attrgetter(name)
+    hidden = of(net.layers) if net.stacked else tuple(map(of, net.layers))
+    return PerLayer(hidden, of(net.readout))
 
 
 def decades_per_layer(
@@ -90,8 +90,7 @@ def decades_per_layer(
         depth: How many of the layers count, a number that may be traced; all if left out.
 
     Returns:
-        d by least squares, in decades per layer. Positive: the signal vanishes towards the input.
-        Negative: it explodes.
+        d by least squares. Positive: the signal vanishes towards the input. Negative: it explodes.
 
     Raises:
         ValueError: If there are fewer than two layers, or a norm is not positive and finite.
@@ -112,23 +111,18 @@ def decades_per_layer(
 class Signals:
     r"""Error signals and gradients of every layer of a network, for one batch.
 
-    The **error signal** of a layer is what travels backward, the **weight gradient** what moves the
-    weights. They can differ by many orders of magnitude:
-
     .. math:: \delta_{\ell,i} = \frac{\partial L_i}{\partial z_{\ell,i}}, \quad
               \frac{\partial L}{\partial W_\ell} = \frac{1}{B} \sum_i \delta_{\ell,i}\,
               u_{\ell-1,i}^{\mathsf T}, \quad
               \frac{\partial L}{\partial b_\ell} = \frac{1}{B} \sum_i \delta_{\ell,i}
 
-    Error signals are those of each example by itself: averaged first, examples could cancel. Where
-    a batch normalisation makes examples depend on each other, the sum of all losses takes the place
-    of L_i.
+    Where a batch normalisation makes examples depend on each other, the sum of all losses takes the
+    place of L_i.
 
     Attributes:
         losses: Loss of every example, shape (batch,).
         error_signals: `PerLayer` of dL_i/dz, shape (batch, units), loss per unit of pre-activation.
         hidden_gradients: `PerLayer` of dL_i/dh of the hidden layers, with h what a layer hands on.
-            In a residual net the error signal has the factor on the branch in it; this one has not.
         weight_gradients: `PerLayer` of dL/dW, loss per unit of weight.
         bias_gradients: `PerLayer` of dL/db.
         gradient: Of the mean loss with respect to all parameters, in their own tree.
@@ -147,7 +141,7 @@ class Signals:
 
     @property
     def loss(self) -> Float[Array, ""]:
-        """Mean loss of the batch."""
+        """Mean loss."""
         return jnp.mean(self.losses)
 
     @property
@@ -187,7 +181,7 @@ class Signals:
         return decades_per_layer(self.error_norms[: len(self.error_signals.hidden)], self.depth)
 
     def _in_use(self, arrays: PerLayer) -> Float[Array, " layers"]:
-        """RMS of each layer; NaN for stacked layers beyond the depth."""
+        # RMS of each layer; NaN for stacked layers beyond the depth.
         norms, size = arrays.norms(), len(arrays.hidden)
         if isinstance(self.depth, int) and self.depth == size:
             return norms

@@ -6,9 +6,8 @@ a gate on its branch (ReZero), a learnt slope (PReLU), a skip connection, a fact
 the order of these parts combine freely; the net's `Form` says which there are.
 """
 
-from vgkit.nets.initialisers import INITIALISERS, Initialiser, initialiser
+from vgkit.nets.initialisers import INITIALISERS, Initialiser, initialiser, lsuv
 from vgkit.nets.layers import ORDERS, Form, Intermediates, Layer
-from vgkit.nets.lsuv import lsuv
 from vgkit.nets.makers import from_arrays, mlp
 from vgkit.nets.net import (
     Net,

@@ -1,9 +1,17 @@
-"""Initialisers of weights by name."""
+"""Initialisers of weights: by name, and measured on data."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from vgkit import _check
+from vgkit.nets.layers import hidden_layer
+from vgkit.nets.net import Net, stack, unstack
+from vgkit.nets.norms import BATCH
 
 Initialiser = Callable[..., Float[Array, "fan_out fan_in"]]
 """A function (key, shape, dtype) -> weights."""
@@ -20,8 +28,8 @@ INITIALISERS: dict[str, Initialiser] = {
 """Initialisers without a parameter, from `jax.nn.initializers`.
 
 The variance of a weight is 1 / fan_in (LeCun), 2 / (fan_in + fan_out) (Glorot) or 2 / fan_in (He).
-JAX's "normal" forms draw from a normal distribution cut off at two standard deviations and rescaled
-to that variance. `normal`, which takes a standard deviation, is not cut off.
+The "normal" ones draw from a normal distribution cut off at two standard deviations and rescaled to
+that variance.
 """
 
 
@@ -46,3 +54,47 @@ def initialiser(init: str | Initialiser, std: float | None = None) -> Initialise
     if std is not None:
         raise ValueError(f"std must be left out for {init!r}; got {std!r}")
     return init if callable(init) else INITIALISERS[init]
+
+
+def lsuv(net: Net, x: Float[Array, "batch ..."]) -> Net:
+    r"""Layer-sequential unit-variance initialisation.
+
+    .. math:: W_\ell = Q_\ell / \sqrt{\operatorname{Var}(Q_\ell\, u_{\ell-1})}
+
+    Q is the orthonormal matrix nearest to the weights given. The variance is that over all units
+    and examples of the batch; biases become zero.
+
+    Args:
+        net: The network; its form and every other part of its layers stay.
+        x: Examples, one in each row.
+
+    Raises:
+        ValueError: If `x` does not fit, or the pre-activations of a layer do not vary.
+
+    Source:
+        {cite}`mishkin2016`.
+    """
+    _check.shape("x", x, (None, *net.input_shape))
+    _check.finite("x", [x])
+    scaled, before, form = [], (x, x), net.form
+    for number, layer in enumerate([*unstack(net).layers, net.readout], start=1):
+        start = layer.replace(w=_orthonormal(layer), b=jnp.zeros_like(layer.b))
+        spread = jnp.std(jax.vmap(start)(before[1]))
+        if not _check.traced(spread) and not spread > 0:
+            raise ValueError(
+                f"x must make the pre-activations of layer {number} vary; their standard "
+                f"deviation is {spread}"
+            )
+        scaled.append(start.replace(w=start.w / spread))
+        if number <= net.depth:
+            run = partial(hidden_layer, scaled[-1], form=form)
+            here = jax.vmap(run, axis_name=BATCH)(before)
+            before = here.h, here.u
+    *layers, readout = scaled
+    done = unstack(net).replace(layers=tuple(layers), readout=readout, init="lsuv")
+    return stack(done) if net.stacked else done
+
+
+def _orthonormal(layer: Any) -> Array:
+    left, _, right = jnp.linalg.svd(layer.w.reshape(len(layer.w), -1), full_matrices=False)
+    return (left @ right).reshape(layer.w.shape)

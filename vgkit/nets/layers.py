@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from vgkit import _check, activations
-from vgkit.nets.norms import NORMALISATIONS, Statistics, normalise
+from vgkit import activations
+from vgkit.nets.norms import Statistics, normalise
 
 
 @jax.tree_util.register_dataclass
@@ -35,7 +35,7 @@ class Layer:
     alpha: Any = None
 
     def __call__(self, h: Float[Array, "..."]) -> Float[Array, " fan_out"]:
-        """Pre-activation of one layer for one example; an image is read as one long vector."""
+        """Pre-activation for one example; an image is read as one long vector."""
         return self.w @ h.ravel() + self.b
 
     @property
@@ -54,8 +54,7 @@ class Intermediates(NamedTuple):
     Attributes:
         z: Pre-activation, W u + b. The error signal is the gradient with respect to it.
         a: What the activation is applied to: z, unless a normalisation or an addition is between.
-        h: What the layer hands on to the next layer's skip connection, and to its weights, unless
-            the order is "pre_activation".
+        h: What the layer hands on to the next one's skip connection.
         u: What the next layer's weights are given.
         statistics: Mean and variance of a batch normalisation, else None.
     """
@@ -118,9 +117,8 @@ Without skip connections and normalisation they are all the same.
 class Form:
     """What a network is besides its parameters; the static part of a `Net`.
 
-    Every choice but the label `init` may be traced; a network with traced choices lives inside the
-    function that is being traced. Two forms are equal if their choices are, traced ones if they are
-    the same object.
+    Every choice but the label `init` may be traced. Two forms are equal if their choices are,
+    traced ones if they are the same object.
 
     Attributes:
         activation: phi, a name or a function of each element.
@@ -142,28 +140,17 @@ class Form:
     depth: Any = None
 
     @property
-    def choices(self) -> tuple[Any, ...]:
-        """All that two networks of one form have in common."""
+    def _choices(self) -> tuple[Any, ...]:
         chosen = (self.activation, self.skip, self.branch, self.order, self.norm, self.depth)
         return tuple(id(c) if isinstance(c, jax.Array) else c for c in chosen)
 
     def __eq__(self, other: object) -> bool:
         """Whether every choice is the same."""
-        return isinstance(other, Form) and self.choices == other.choices
+        return isinstance(other, Form) and self._choices == other._choices
 
     def __hash__(self) -> int:
         """Hash of all choices."""
-        return hash(self.choices)
-
-    def check(self) -> None:
-        """Require known names and choices that do not contradict each other."""
-        activations.function(self.activation)
-        for name, allowed in (("order", ORDERS), ("norm", NORMALISATIONS)):
-            chosen = getattr(self, name)
-            if not isinstance(chosen, jax.Array):
-                _check.choice(name, chosen, allowed)
-        if self.skip is False and not isinstance(self.branch, jax.Array) and self.branch != 1:
-            raise ValueError(f"branch must be 1 without skip connections; got {self.branch!r}")
+        return hash(self._choices)
 
 
 def hidden_layer(
@@ -188,14 +175,14 @@ def hidden_layer(
         # XLA would work out 0 * h, for every layer once more through all the layers before it.
         return factor * value if form.skip is False else factor * value + form.skip * h
 
-    parts = {
-        "add": add,
-        "phi": phi,
-        "norm": lambda a: normalise(form.norm, layer.norm, a, statistics),
-        "probe": hidden_probe,
-    }
+    def norm(a: Array) -> tuple[Array, Statistics | None]:
+        return normalise(form.norm, layer.norm, a, statistics)
+
     z = layer(u) + probe
+    orders = {
+        name: partial(function, add=add, phi=phi, norm=norm, probe=hidden_probe)
+        for name, function in ORDERS.items()
+    }
     if isinstance(form.order, str):
-        return Intermediates(z, *ORDERS[form.order](z, **parts))
-    orders = [partial(function, **parts) for function in ORDERS.values()]
-    return Intermediates(z, *jax.lax.switch(form.order, orders, z))
+        return Intermediates(z, *orders[form.order](z))
+    return Intermediates(z, *jax.lax.switch(form.order, list(orders.values()), z))

@@ -35,14 +35,14 @@ def mlp(
         key: Source of all randomness, split once for each layer.
         widths: Units of the input, of every hidden layer and of the output: (64, 32, 32, 10) is a
             network with two hidden layers.
-        activation: phi of the hidden layers, a key of `activations.ACTIVATIONS` or a function of
-            each element. With "prelu" every hidden layer learns its own negative slope.
+        activation: phi, a key of `activations.ACTIVATIONS` or a function of each element. With
+            "prelu" every hidden layer learns its own negative slope.
         init: Initialiser of the weights, see `initialiser`.
         std: Standard deviation, for `init="normal"`.
         stacked: Whether to draw the hidden layers, all as wide as the input, in one array each, see
-            `stack`; the numbers are the same, and it compiles quickly however deep the net is.
-        gate: Start of a learnt factor on the branch of every layer that can have a skip connection.
-            At 0 (ReZero) each such layer begins as the identity {cite:p}`bachlechner2021`.
+            `stack`; the numbers are the same.
+        gate: Start of a learnt factor on the branch of every layer that can have a skip connection,
+            0 for ReZero {cite:p}`bachlechner2021`.
         **form: `skip`, `branch`, `order` and `norm`, see `Form`.
 
     Raises:
@@ -81,10 +81,9 @@ def from_arrays(
     """Make a network of given arrays.
 
     Args:
-        weights: One matrix of shape (fan_out, fan_in) for each layer, input side first, the
-            readout's last.
+        weights: One matrix of shape (fan_out, fan_in) for each layer, the readout's last.
         biases: One vector of shape (fan_out,) for each layer; zeros if None.
-        activation: As for `mlp`.
+        activation: phi, as for `mlp`.
         gate: As for `mlp`.
         **form: As for `mlp`.
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from vgkit import _check
-from vgkit.nets.layers import Form, Intermediates, hidden_layer
-from vgkit.nets.norms import BATCH
+from vgkit import _check, activations
+from vgkit.nets.layers import ORDERS, Form, Intermediates, hidden_layer
+from vgkit.nets.norms import BATCH, NORMALISATIONS
 
 CHOICES = tuple(field.name for field in dataclasses.fields(Form))
 
@@ -27,12 +27,11 @@ class Net:
               \hat y = W_L u_{L-1} + b_L
 
     It is a pytree whose leaves are its parameters, so that `jax.grad`, `jax.tree.map` and optax
-    work on it. `net(x)` is the output for one example, `jax.vmap(net)(x)` a batch's. Printed, it
-    says what it is. Make one with `mlp` or `from_arrays`.
+    work on it. `net(x)` is the output for one example. Make one with `mlp` or `from_arrays`.
 
     Attributes:
         layers: The hidden layers, input side first; or, stacked, one layer whose arrays have the
-            hidden layers on their leading axis, through which one `jax.lax.scan` runs.
+            hidden layers on their leading axis.
         readout: The linear output layer.
         form: Activation phi, initialiser, skip s, branch scale a, order and normalisation N, see
             `Form`; each is an attribute of the net too, as in `net.activation`.
@@ -66,7 +65,7 @@ class Net:
 
     @property
     def depth(self) -> Any:
-        """Number of hidden layers in use, all or for a stacked net as chosen by `replace`."""
+        """Number of hidden layers in use."""
         return self.size if self.form.depth is None else self.form.depth
 
     @property
@@ -85,15 +84,12 @@ class Net:
         Raises:
             ValueError: If there is no such part, or a choice is unknown or does not fit the layers.
         """
-        parts = {}
-        for name in changes.keys() - set(CHOICES):
-            parts[name] = changes.pop(
-                _check.choice("a change", name, {"layers": name, "readout": name})
-            )
-        if not changes:
-            return dataclasses.replace(self, **parts)
+        parts = {name: changes.pop(name) for name in changes.keys() - set(CHOICES)}
+        for name in parts:
+            _check.choice("a change", name, {"layers": name, "readout": name})
         net = dataclasses.replace(self, **parts, form=dataclasses.replace(self.form, **changes))
-        check_net(net)
+        if changes:
+            check_net(net)
         return net
 
     def __repr__(self) -> str:
@@ -106,7 +102,13 @@ class Net:
 def check_net(net: Net) -> None:
     """Require a form whose choices the layers can carry out."""
     form, layers = net.form, (net.layers,) if net.stacked else net.layers
-    form.check()
+    activations.function(form.activation)
+    for name, allowed in (("order", ORDERS), ("norm", NORMALISATIONS)):
+        chosen = getattr(form, name)
+        if not isinstance(chosen, jax.Array):
+            _check.choice(name, chosen, allowed)
+    if form.skip is False and not isinstance(form.branch, jax.Array) and form.branch != 1:
+        raise ValueError(f"branch must be 1 without skip connections; got {form.branch!r}")
     if form.depth is not None and not net.stacked:
         raise ValueError(f"depth must be left out for a net not stacked; got {form.depth!r}")
     known = form.depth is not None and not _check.traced(form.depth)
@@ -125,13 +127,7 @@ def check_net(net: Net) -> None:
 
 
 class Probes(NamedTuple):
-    """What is added to a net's quantities to differentiate with respect to them.
-
-    Attributes:
-        z: To every hidden layer's pre-activation: one array each, or stacked.
-        h: To what every hidden layer hands on.
-        output: To the output.
-    """
+    """What is added to z and h of every hidden layer, and to the output, to differentiate by."""
 
     z: Any
     h: Any
@@ -188,17 +184,12 @@ def run(
 def intermediates(
     net: Net, x: Float[Array, "..."], *, statistics: Any = None
 ) -> tuple[Any, Float[Array, " outputs"]]:
-    """The forward pass of one example with every hidden layer's `Intermediates`.
+    """Every hidden layer's `Intermediates` for one example (stacked for a stacked net), and output.
 
     Args:
         net: The network.
         x: One example.
-        statistics: For batch normalisation at inference: those of every hidden layer, see
-            `batch_statistics`.
-
-    Returns:
-        One `Intermediates` for each hidden layer, or a stacked one for a stacked net; and the
-        output.
+        statistics: For batch normalisation at inference, see `batch_statistics`.
 
     Raises:
         ValueError: If `x` does not fit, or batch normalisation is without a batch of at least two
@@ -241,16 +232,15 @@ def forward(
 def batch_statistics(net: Net, x: Float[Array, "batch ..."]) -> Any:
     """Mean and variance that every batch normalisation meets on a batch.
 
-    Over all training examples they are the statistics for inference. Gathered batch by batch while
-    a net trains, with `moving_average`, they are the running statistics that serve the same end.
+    For inference take them over all training examples, or batch by batch with `moving_average`.
 
     Args:
         net: The network.
         x: Examples, one in each row.
 
     Returns:
-        `Statistics` of each hidden layer, None where there is no batch normalisation; for a stacked
-        net one for all layers, with the layers on the leading axis.
+        `Statistics` of each hidden layer, None where there is no batch normalisation; stacked for a
+        stacked net.
 
     Raises:
         ValueError: As for `intermediates`.
@@ -263,7 +253,7 @@ def batch_statistics(net: Net, x: Float[Array, "batch ..."]) -> Any:
 
 
 def stack(net: Net) -> Net:
-    """Put equal hidden layers into one array each, so that one `jax.lax.scan` runs through them.
+    """Put equal hidden layers into one array each, through which one `jax.lax.scan` runs.
 
     It compiles in the same time whatever the depth, and its depth can be chosen at run time.
 

@@ -1,7 +1,6 @@
 """Batch and layer normalisation of one example; a batch's statistics come through its axis name."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -80,40 +79,25 @@ NORMALISATIONS: dict[str, Callable[..., Normalised]] = {
 }
 """Kinds of normalisation by name.
 
-- "batch": each unit, or channel, by its mean and variance over a batch: in training those of the
-  batch at hand, over the examples and, in a convolutional layer, the positions; at inference fixed
-  `Statistics` of the training data, so that an output does not depend on the rest of its batch
-  {cite:p}`ioffe2015`.
-- "layer": each example by its mean and variance over a layer's units, in a convolutional layer over
-  channels and positions, while scale and shift belong to a channel {cite:p}`ba2016`.
+- "batch": each unit, or channel, by its mean and variance over a batch's examples (and positions),
+  at inference by fixed `Statistics` of the training data {cite:p}`ioffe2015`.
+- "layer": each example by its mean and variance over a layer's units (channels and positions)
+  {cite:p}`ba2016`.
 """
 
 
 def normalise(
-    kind: str | Int[Array, ""],
-    norm: Norm | None,
-    a: Float[Array, "units ..."],
-    statistics: Statistics | None = None,
+    kind: str | Int[Array, ""], norm: Norm | None, a: Array, statistics: Statistics | None
 ) -> Normalised:
-    """Normalise one example.
+    """One example normalised, and the batch's statistics or those given, None without any.
 
-    Args:
-        kind: A key of `NORMALISATIONS`, or its position, which may be traced.
-        norm: Scale and shift.
-        a: One example's values.
-        statistics: For batch normalisation: use these instead of the batch's.
-
-    Returns:
-        The normalised values and the batch's statistics or those given, None without any.
+    Of a kind given by its position, which may be traced, there are no statistics.
     """
     if isinstance(kind, str):
         return NORMALISATIONS[kind](norm, a, statistics)
-    values = [partial(_values, function, norm) for function in NORMALISATIONS.values()]
+    functions = NORMALISATIONS.values()
+    values = [lambda a, function=function: function(norm, a, None)[0] for function in functions]
     return jax.lax.switch(kind, values, a), None
-
-
-def _values(function: Callable[..., Normalised], norm: Norm | None, a: Array) -> Array:
-    return function(norm, a, None)[0]
 
 
 def _per_unit(values: Array, a: Array) -> Array:

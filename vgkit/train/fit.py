@@ -1,16 +1,16 @@
 """Training by any optax optimiser, compiled as one program, with a history."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, Int, PyTree
 
 from vgkit import _check, grads, nets, recurrent
 from vgkit.grads.measure import prepare
-from vgkit.train.descent import batches, descend
 from vgkit.train.history import Data, History, mean_loss, outputs, scores, with_layers
 
 Model = nets.Net | recurrent.Network
@@ -104,25 +104,12 @@ def fit(
                 f"{name} must be at most {examples}, the training examples; got {value}"
             )
     per_epoch = examples // batch
-    steps = epochs * per_epoch
     every = per_epoch if every is None else _check.int_at_least("every", every, 1)
-    if steps % every:
-        raise ValueError(f"every must divide the {steps} steps; got {every}")
-    plan = _Plan(epochs, batch, steps, every, probe if layers else None)
-    run = partial(_run, optimiser=optimiser, loss=function, plan=plan)
-    if not seeds:
-        return run(net, data, key)
-    return run(net, data, jax.random.split(key, len(jax.tree.leaves(net)[0])), many=True)
-
-
-class _Plan(NamedTuple):
-    """Numbers that a compiled training run depends on; `probe` is None without layers."""
-
-    epochs: int
-    batch: int
-    steps: int
-    every: int
-    probe: int | None
+    if epochs * per_epoch % every:
+        raise ValueError(f"every must divide the {epochs * per_epoch} steps; got {every}")
+    keys = jax.random.split(key, len(jax.tree.leaves(net)[0])) if seeds else key
+    probe = probe if layers else None
+    return _run(net, data, keys, optimiser, function, epochs, batch, every, probe, many=seeds)
 
 
 def _prepared(net: Model, data: Any, loss: str | grads.Loss) -> tuple[Data, grads.Loss]:
@@ -142,40 +129,108 @@ def _prepared(net: Model, data: Any, loss: str | grads.Loss) -> tuple[Data, grad
     return Data(*arrays), grads.loss_function(loss)
 
 
-@partial(jax.jit, static_argnames=("optimiser", "loss", "plan", "many"))
+@partial(jax.jit, static_argnums=range(3, 9), static_argnames="many")
 def _run(
     net: Model,
     data: Data,
     key: Array,
     optimiser: optax.GradientTransformation,
     loss: grads.Loss,
-    plan: _Plan,
-    many: bool = False,
+    epochs: int,
+    batch: int,
+    every: int,
+    probe: int | None,
+    *,
+    many: bool,
 ) -> Run:
     examples = len(data.x_train)
-    per_epoch = examples // plan.batch
+    per_epoch = examples // batch
 
     def one(initial: Model, key: Array) -> Run:
         def record(net: Model, step: Array, ratios: Array) -> History:
             row = scores(net, data, step, step / per_epoch, loss)
-            if plan.probe is None:
+            if probe is None:
                 return row
-            x, y = data.x_train[: plan.probe], data.y_train[: plan.probe]
-            return with_layers(row, net, initial, x, y, ratios / plan.every, loss)
+            x, y = data.x_train[:probe], data.y_train[:probe]
+            return with_layers(row, net, initial, x, y, ratios / every, loss)
 
         def update_ratios(updates: Model, net: Model) -> Array:
-            if plan.probe is None:
+            if probe is None:
                 return jnp.zeros(())
             return grads.per_layer(updates).norms() / grads.per_layer(net).norms()
 
-        order = None
-        if plan.batch < examples:
-            order = batches(key, examples, plan.epochs, plan.batch)
-        return Run(
-            *descend(
-                lambda net, x, y: mean_loss(outputs(net, x, y), y, loss),
-                initial, data, order, optimiser, plan.steps, plan.every, record, update_ratios,
-            )
-        )  # fmt: skip
+        def batch_loss(net: Model, x: Array, y: Array) -> Array:
+            return mean_loss(outputs(net, x, y), y, loss)
+
+        order = batches(key, examples, epochs, batch) if batch < examples else None
+        steps = epochs * per_epoch
+        done = descend(
+            batch_loss, initial, data, order, optimiser, steps, every, record, update_ratios
+        )
+        return Run(*done)
 
     return jax.vmap(one)(net, key) if many else one(net, key)
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def batches(key: Array, examples: int, epochs: int, batch: int) -> Int[Array, "steps {batch}"]:
+    """Positions of the examples of every step, shuffled anew in each epoch."""
+    shuffled = jax.vmap(lambda key: jax.random.permutation(key, examples))(
+        jax.random.split(key, epochs)
+    )
+    used = examples // batch * batch
+    return shuffled[:, :used].reshape(-1, batch)
+
+
+def descend(
+    loss: Callable[[PyTree, Array, Array], Array],
+    params: PyTree,
+    data: Data,
+    order: Int[Array, "steps batch"] | None,
+    optimiser: optax.GradientTransformation,
+    steps: int,
+    every: int,
+    record: Callable[..., PyTree],
+    accumulate: Callable[[PyTree, PyTree], PyTree] = lambda updates, params: (),
+) -> tuple[PyTree, PyTree, optax.OptState]:
+    """The loop that all training goes through: trained parameters, rows, the optimiser's state.
+
+    Args:
+        loss: Mean loss of a batch: (params, inputs, targets) -> scalar.
+        params: Initial parameters.
+        data: Examples.
+        order: Positions of every step's training examples; None for all of them each time.
+        optimiser: Of optax.
+        steps: How many, a multiple of `every`.
+        every: Steps from one record to the next.
+        record: (params, steps taken, sum) -> a row.
+        accumulate: (updates, params) -> what is summed from row to row; NaN before the first step.
+    """
+    optimiser = optax.with_extra_args_support(optimiser)
+
+    def step(number: Array, carry: tuple) -> tuple:
+        params, state, total = carry
+        rows = slice(None) if order is None else order[number]
+        x, y = data.x_train[rows], data.y_train[rows]
+
+        def value_fn(params: PyTree) -> Array:
+            return loss(params, x, y)
+
+        value, gradient = jax.value_and_grad(value_fn)(params)
+        updates, state = optimiser.update(
+            gradient, state, params, value=value, grad=gradient, value_fn=value_fn
+        )
+        total = jax.tree.map(jnp.add, total, accumulate(updates, params))
+        return optax.apply_updates(params, updates), state, total
+
+    def row(carry: tuple, number: Array) -> tuple[tuple, PyTree]:
+        # Row 0 is the initial network: no step before it, but the same program.
+        before, after = jnp.maximum(number - 1, 0) * every, number * every
+        start = jnp.where(number == 0, jnp.nan, 0.0)
+        none = jax.tree.map(lambda a: jnp.full_like(a, start), accumulate(params, params))
+        *carry, total = jax.lax.fori_loop(before, after, step, (*carry, none))
+        return tuple(carry), record(carry[0], after, total)
+
+    numbers = jnp.arange(steps // every + 1)
+    (trained, state), rows = jax.lax.scan(row, (params, optimiser.init(params)), numbers)
+    return trained, rows, state

@@ -17,12 +17,12 @@ PRE_ACTIVATION_EDGES = np.linspace(-10, 10, 41)
 
 
 class Data(NamedTuple):
-    """Examples to train on and, where there are any, examples to test with.
+    """Examples to train on and to test with.
 
     Attributes:
-        x_train: Examples to train on, one in each row.
-        y_train: Their targets, of shape (examples, ...).
-        x_test: Examples to test with, or None.
+        x_train: One example in each row.
+        y_train: Targets, of shape (examples, ...).
+        x_test: Test examples, or None.
         y_test: Their targets, of shape (tests, ...), or None.
     """
 
@@ -35,9 +35,9 @@ class Data(NamedTuple):
 class History(NamedTuple):
     """One training run: a row for every few steps, the initial network first.
 
-    What has a number for each layer is None where only losses were recorded. These signals are
-    those of the probe batch, the first training examples, and the norms are RMS over all elements
-    of a layer's weights (biases left out), units and examples; the output layer comes last.
+    What has a number for each layer is of the probe batch, the first training examples, and None
+    where only losses were recorded. Sizes are RMS over all elements of a layer's weights (biases
+    left out), units and examples; the output layer comes last.
 
     Attributes:
         step: Steps taken.
@@ -47,14 +47,13 @@ class History(NamedTuple):
         train_accuracy: Share of training examples whose label has the largest output; NaN if
             targets are no whole-number labels.
         test_accuracy: The same for test examples; None without any.
-        error_signal: Size of dL/dz, each example by itself, loss per unit of pre-activation.
-        weight_gradient: Size of the gradient of the mean loss, loss per unit of weight.
+        error_signal: Size of dL/dz, each example by itself.
+        weight_gradient: Size of the gradient of the mean loss.
         weights: Size of the weights.
         moved: Size of the difference from the initial weights.
         update_ratio: Size of an update over that of the weights, averaged over the steps since the
             last row; NaN in the first row, before any step.
         dead: Share of a hidden layer's units whose slope is exactly 0 for all of the probe batch.
-            Other examples may still find them alive.
         saturated: Share of a hidden layer's slopes that are small, see `activations.saturated`.
         error_histogram: Counts of the entries of dL/dz by the power of ten of their absolute value:
             how many are exactly 0, how many smaller than all of `SIGNAL_DECADES`, how many lie from
@@ -82,9 +81,7 @@ class History(NamedTuple):
     pre_activations: Int[Array, "*rows layers 42"] | None = None
 
 
-def signal_histogram(
-    layers: Sequence[Float[Array, "..."]],
-) -> Int[Array, "{len(layers)} 51"]:
+def signal_histogram(layers: Sequence[Float[Array, "..."]]) -> Int[Array, "{len(layers)} 51"]:
     """Counts of the entries of every layer's signal, as `History` has them."""
 
     def place(entries: Array) -> Array:
@@ -94,9 +91,7 @@ def signal_histogram(
     return _count(layers, place, len(SIGNAL_DECADES) + 2)
 
 
-def pre_activation_histogram(
-    layers: Sequence[Float[Array, "..."]],
-) -> Int[Array, "{len(layers)} 42"]:
+def pre_activation_histogram(layers: Sequence[Array]) -> Int[Array, "{len(layers)} 42"]:
     """Counts of every layer's pre-activations, as `History` has them."""
     return _count(layers, lambda z: _bin(z, PRE_ACTIVATION_EDGES), len(PRE_ACTIVATION_EDGES) + 1)
 
@@ -145,21 +140,16 @@ def scores(model: Any, data: Data, step: Array, epoch: Array, loss: grads.Loss) 
     """Losses and accuracies now, as at inference: with the training data's statistics."""
     known = isinstance(model, nets.Net)
     statistics = nets.batch_statistics(model, data.x_train) if known else None
-    train = outputs(model, data.x_train, data.y_train, statistics)
-    row = History(
-        step=step,
-        epoch=epoch,
-        train_loss=mean_loss(train, data.y_train, loss),
-        test_loss=None,
-        train_accuracy=accuracy(train, data.y_train),
-        test_accuracy=None,
-    )
-    if data.x_test is None:
-        return row
-    test = outputs(model, data.x_test, data.y_test, statistics)
-    return row._replace(
-        test_loss=mean_loss(test, data.y_test, loss), test_accuracy=accuracy(test, data.y_test)
-    )
+
+    def score(x: Array | None, y: Array | None) -> tuple:
+        if x is None:
+            return None, None
+        answers = outputs(model, x, y, statistics)
+        return mean_loss(answers, y, loss), accuracy(answers, y)
+
+    train_loss, train_accuracy = score(data.x_train, data.y_train)
+    test_loss, test_accuracy = score(data.x_test, data.y_test)
+    return History(step, epoch, train_loss, test_loss, train_accuracy, test_accuracy)
 
 
 def with_layers(
