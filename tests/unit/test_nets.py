@@ -98,19 +98,19 @@ def test_one_compiled_program_serves_every_choice_of_a_stacked_net():
 
 
 def test_a_net_is_a_pytree_of_its_parameters():
-    net = nets.mlp(KEY, (4, 4, 3), "prelu", norm="layer", skip=True, gate=0.0)
+    form = {"activation": "prelu", "norm": "layer", "skip": True, "gate": 0.0}
+    net = nets.mlp(KEY, (4, 4, 3), **form)
     kinds = {leaf.dtype for leaf in jax.tree.leaves(net)}
     assert kinds == {jnp.dtype("float64")}
-    names = [jax.tree_util.keystr(p, simple=True, separator="/")
-             for p, _ in jax.tree.leaves_with_path(net)]  # fmt: skip
-    assert names == ["layers/0/w", "layers/0/b", "layers/0/norm/scale", "layers/0/norm/shift",
-                     "layers/0/gate", "layers/0/alpha", "readout/w", "readout/b"]  # fmt: skip
+    paths = (path for path, _ in jax.tree.leaves_with_path(net))
+    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path in paths]
+    parts = ("w", "b", "norm/scale", "norm/shift", "gate", "alpha")
+    assert names == [*(f"layers/0/{part}" for part in parts), "readout/w", "readout/b"]
     gradient = jax.grad(lambda net: net(jnp.ones(4))[0])(net)
     updates, _ = (adam := optax.adam(0.1)).update(gradient, adam.init(net), net)
     moved = optax.apply_updates(net, updates)
     assert moved.activation == "prelu" and not np.allclose(moved.readout.b, net.readout.b)
-    other = nets.mlp(jax.random.key(1), (4, 4, 3), "prelu", init="he_normal", norm="layer",
-                     skip=True, gate=0.0)  # fmt: skip
+    other = nets.mlp(jax.random.key(1), (4, 4, 3), init="he_normal", **form)
     both = jax.tree.map(lambda *leaves: jnp.stack(leaves), net, other)  # the label is not compared
     outputs = jax.vmap(lambda net: net(jnp.ones(4)))(both)
     np.testing.assert_allclose(outputs[1], other(jnp.ones(4)), rtol=1e-12)
@@ -215,5 +215,5 @@ def test_a_net_drawn_stacked_is_the_same_network(init):
     of_both = [grads.signals(net, x, y) for net in (stacked, listed)]
     for name in ("error_norms", "weight_norms", "bias_norms", "hidden_norms"):
         np.testing.assert_allclose(*(getattr(s, name) for s in of_both), rtol=1e-12)
-    for one, other in zip(of_both[0].error_signals, of_both[1].error_signals, strict=True):
+    for one, other in zip(*(s.error_signals for s in of_both), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-15)

@@ -105,10 +105,9 @@ def test_every_combination_agrees_with_numpy(gated):
             found, z, output = all_of(*places(order, norm), skip, branch)
             form = {"order": order, "norm": norm, "skip": skip, "branch": branch}
             hidden, expected = by_hand(net.replace(**form), x)
-            jax.tree.map(
-                close, ([tuple(row[:4]) for row in found[0]], found[1]), (hidden, expected)
-            )
-            jax.tree.map(close, (z, output), ([*(row[0] for row in hidden), expected], expected))
+            jax.tree.map(close, [tuple(row[:4]) for row in found[0]], hidden)
+            jax.tree.map(close, z, [*(row[0] for row in hidden), expected])
+            close([found[1], output], [expected, expected])
 
 
 def test_gradients_of_combinations_agree_with_finite_differences():

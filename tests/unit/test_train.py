@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.special
 from test_grads import of_examples, rms, slope
 from test_remedies import by_hand
 
@@ -42,8 +43,7 @@ def layers(net):
 def losses(outputs, y, loss):
     if loss == "mean_squared_error":
         return np.mean((outputs - y) ** 2, axis=1)
-    shifted = outputs - outputs.max(axis=1, keepdims=True)
-    return np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y]
+    return scipy.special.logsumexp(outputs, axis=1) - outputs[np.arange(len(y)), y]
 
 
 def signals_by_hand(net, x, y, loss, name, skip):
@@ -197,13 +197,10 @@ def test_seeds_side_by_side_are_single_runs(stacked):
     widths = (6, 6, 6, 3) if stacked else WIDTHS
     start = jax.vmap(lambda key: nets.mlp(key, widths, "relu", stacked=stacked))(keys)
     together = fit(start, key=KEY, seeds=True)
-    for number, key in enumerate(jax.random.split(KEY, 3)):
-        net = jax.tree.map(lambda leaf, i=number: leaf[i], start)
-        jax.tree.map(
-            partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12),
-            jax.tree.map(lambda leaf, i=number: leaf[i], together),
-            fit(net, key=key),
-        )
+    for number, key in enumerate(keys):
+        net, run = jax.tree.map(lambda leaf, i=number: leaf[i], (start, together))
+        close = partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12)
+        jax.tree.map(close, run, fit(net, key=key))
     quick = fit(start, key=KEY, seeds=True, layers=False)
     for name in ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy"):
         np.testing.assert_allclose(*(getattr(r.history, name) for r in (quick, together)), 1e-9)
@@ -225,9 +222,8 @@ def test_batch_normalisation_is_scored_with_the_training_statistics():
     for layer in net.layers:
         w, b, scale, shift = map(np.asarray, (layer.w, layer.b, *layer.norm))
         reference, test = reference @ w.T + b, test @ w.T + b
-        mean, var = reference.mean(axis=0), reference.var(axis=0, ddof=1)  # as PyTorch keeps it
-        biased = reference.var(axis=0)
-        test = np.tanh(scale * (test - mean) / np.sqrt(var + 1e-5) + shift)
+        mean, biased, var = reference.mean(0), reference.var(0), reference.var(0, ddof=1)
+        test = np.tanh(scale * (test - mean) / np.sqrt(var + 1e-5) + shift)  # as PyTorch does it
         reference = np.tanh(scale * (reference - mean) / np.sqrt(biased + 1e-5) + shift)
     outputs = test @ np.asarray(net.readout.w).T + np.asarray(net.readout.b)
     expected = losses(outputs, np.asarray(given[3]), "cross_entropy").mean()
@@ -284,17 +280,19 @@ def test_frozen_layers_stay_bit_by_bit():
 def test_recurrent_networks_follow_the_difference_quotient(kind):
     keys = jax.random.split(jax.random.key(4), 2)
     if kind == "last":
-        given = (*data.adding_problem(KEY, 4, 5), *data.adding_problem(keys[0], 4, 5))
-        loss, outputs = "mean_squared_error", 1
+        draw, loss, outputs = (
+            partial(data.adding_problem, count=4, steps=5),
+            "mean_squared_error",
+            1,
+        )
     else:
-        draw = {"symbols": 2, "memory": 2}
-        given = (*data.copy_memory(KEY, 4, 2, **draw), *data.copy_memory(keys[0], 4, 2, **draw))
+        draw = partial(data.copy_memory, examples=4, delay=2, symbols=2, memory=2)
         loss, outputs = "cross_entropy", 3
+    given = (*draw(KEY), *draw(keys[0]))
     cell = recurrent.rnn(keys[0], given[0].shape[2], 3)
     net = recurrent.network(keys[1], cell, outputs)
-    after = train.fit(
-        net, given, optax.sgd(1.0), key=KEY, epochs=1, batch=4, loss=loss, layers=False
-    )
+    fit = partial(train.fit, net, given, optax.sgd(1.0), epochs=1, batch=4, layers=False)
+    after = fit(key=KEY, loss=loss)
 
     def by_hand(w_rec):
         total = []

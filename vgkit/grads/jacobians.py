@@ -21,8 +21,7 @@ def jacobians(net: nets.Net, x: Float[Array, " fan_in"]) -> list[Float[Array, "_
         x: One example.
 
     Returns:
-        One matrix for each hidden layer, input side first. The gradient with respect to h_(l-1) is
-        J_l transposed times that with respect to h_l.
+        One matrix for each hidden layer, input side first.
 
     Raises:
         ValueError: If `x` does not fit or is not finite.
@@ -59,7 +58,6 @@ def product_spectrum(
 
     .. math:: \mathrm{svd}(J_{L-1} \cdots J_2 J_1)
 
-    The largest is the most that a signal's norm can change on its way through all the layers.
     Values below the largest times the format's precision (2e-16 in float64) are rounding noise.
 
     Args:

@@ -1,6 +1,6 @@
 """The same measurement for a model of any library, whose layers `trace` finds."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from vgkit import _check, trace
-from vgkit.grads.losses import loss_function
-from vgkit.grads.measure import Backward, backward, number_format
+from vgkit.grads.measure import Backward, backward, loss_function, number_format
 from vgkit.grads.signals import PerLayer, Signals
 from vgkit.trace.interpreter import widen
 from vgkit.trace.layers import depths
@@ -37,7 +36,7 @@ def problem(model: Any, params: Any, x: Any, y: Any, loss: Any) -> Problem:
 def measure(
     traced: trace.Traced, losses: Callable, record: Collection[int] = (), loss_scale: Any = 1.0
 ) -> Callable[[Sequence[Array], Sequence[Array], Any], Backward]:
-    """A function (parameters, inputs, y) -> what one backward pass gives.
+    """A function (parameters, inputs, y) -> `Backward`.
 
     Its `aux` are the outputs and the values of the variables in `record`, its `by_probes` the error
     signals of layers and the gradients with respect to cuts, by variable.
@@ -78,24 +77,24 @@ def model_signals(
         parameters, inputs, y = jax.tree.map(widen, (parameters, inputs, y))
     back = jax.jit(measure(traced, losses, loss_scale=loss_scale))(parameters, inputs, y)
     layers, examples = traced.layers, traced.model.examples
-    errors = [
-        _examples_first(layer.of(back.by_probes), examples, layer.op.units) for layer in layers
-    ]
-    missing = jnp.full((), jnp.nan, parameters[0].dtype)
 
-    def gradients(numbers: Sequence[int | None]) -> PerLayer:
-        arrays = [
-            missing if number is None else layer.parameter(back.by_params, number)
-            for layer, number in zip(layers, numbers, strict=True)
-        ]
-        return PerLayer(tuple(arrays[:-1]), arrays[-1])
+    def gradient(layer: Any, number: int | None) -> Array:
+        if number is None:
+            return jnp.full((), jnp.nan, parameters[0].dtype)
+        return layer.parameter(back.by_params, number)
+
+    def split(arrays: Iterable[Array]) -> PerLayer:
+        *hidden, output = arrays
+        return PerLayer(tuple(hidden), output)
 
     return Signals(
         losses=jnp.broadcast_to(back.losses, (examples,)),
-        error_signals=PerLayer(tuple(errors[:-1]), errors[-1]),
+        error_signals=split(
+            _examples_first(layer.of(back.by_probes), examples, layer.op.units) for layer in layers
+        ),
         hidden_gradients=_hidden_gradients(traced, back.by_probes),
-        weight_gradients=gradients([layer.weights for layer in layers]),
-        bias_gradients=gradients([layer.op.bias for layer in layers]),
+        weight_gradients=split(gradient(layer, layer.weights) for layer in layers),
+        bias_gradients=split(gradient(layer, layer.op.bias) for layer in layers),
         gradient=traced.model.tree(back.by_params),
         depth=len(layers) - 1,
         names=tuple(layer.name for layer in layers),

@@ -134,7 +134,7 @@ class Signals:
     error_signals: PerLayer
     hidden_gradients: PerLayer | None
     weight_gradients: PerLayer
-    bias_gradients: PerLayer | None
+    bias_gradients: PerLayer
     gradient: Any
     depth: Any
     names: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
@@ -202,8 +202,7 @@ def _table(signals: Signals) -> Iterator[str]:
     names = signals.names or (*numbers, "output")
     width = max(len("layer"), *map(len, names))
     columns = {"dL/dz": signals.error_norms, "dL/dW": signals.weight_norms}
-    if signals.bias_gradients is not None:
-        columns["dL/db"] = signals.bias_norms
+    columns["dL/db"] = signals.bias_norms
     yield f"{'layer':{width}}" + "".join(f"{name:>10}" for name in columns)
     for name, *row in zip(names, *columns.values(), strict=True):
         if not np.isnan(row[0]):

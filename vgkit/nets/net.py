@@ -1,6 +1,7 @@
 """A network that carries its own form, and its forward pass."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -41,9 +42,7 @@ class Net:
     readout: Any
     form: Form = dataclasses.field(metadata={"static": True})
 
-    def __call__(
-        self, x: Float[Array, "..."], *, statistics: Any = None
-    ) -> Float[Array, " outputs"]:
+    def __call__(self, x: Array, *, statistics: Any = None) -> Float[Array, " outputs"]:
         """Output for one example; `statistics` are those of a batch normalisation at inference."""
         return intermediates(self, x, statistics=statistics)[1]
 
@@ -143,10 +142,7 @@ def run(
     statistics: Any = None,
     dtype: Any = None,
 ) -> tuple[Any, Float[Array, " outputs"]]:
-    """What is kept of every hidden layer for one example, and the output.
-
-    With a `dtype` each layer is rounded to that number format when its turn comes.
-    """
+    """What is kept of each hidden layer, rounded to `dtype`, for one example; and the output."""
 
     def rounded(tree: Any) -> Any:
         return tree if dtype is None else jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
@@ -295,15 +291,10 @@ def _described(net: Net) -> Iterator[str]:
     parts += [f"{form.norm} norm"] if form.norm != "none" else []
     yield f"Net({', '.join(parts)}): {net.size} hidden layers, {count:,} parameters"
     each = [np.shape(net.layers.w)[1:]] * net.size if net.stacked else None
-    shapes = each or [np.shape(layer.w) for layer in net.layers]
-    start = 0
-    for number, shape in enumerate(shapes, start=1):
-        if shapes[number : number + 1] != [shape]:
-            label = f"layer {number}" if start + 1 == number else f"layers {start + 1} to {number}"
-            yield f"  {label:15} {_arrow(shape)}"
-            start = number
-    yield f"  {'output':15} {_arrow(np.shape(net.readout.w))}"
-
-
-def _arrow(shape: tuple[int, ...]) -> str:
-    return f"{' × '.join(map(str, shape[1:]))} → {shape[0]}"
+    start, rows = 1, []
+    for shape, run in itertools.groupby(each or [np.shape(layer.w) for layer in net.layers]):
+        end = start + len([*run]) - 1
+        rows.append((f"layer {end}" if start == end else f"layers {start} to {end}", shape))
+        start = end + 1
+    for label, shape in [*rows, ("output", np.shape(net.readout.w))]:
+        yield f"  {label:15} {' × '.join(map(str, shape[1:]))} → {shape[0]}"

@@ -20,7 +20,7 @@ class Run(NamedTuple):
     """What `fit` returns.
 
     Attributes:
-        net: The trained network, of the same shapes as before.
+        net: The trained network.
         history: How it got there.
         state: The optimiser's last state.
     """
@@ -76,12 +76,11 @@ def fit(
         batch: B, examples for each step; None for all, in their order.
         loss: A key of `grads.LOSSES`, or a function (output, target) -> scalar of one example.
         every: Steps from one row of the history to the next; an epoch if left out.
-        layers: Whether to record the signals of every layer of a `nets.Net`. Without them it
-            compiles and runs much faster.
+        layers: Whether to record every layer's signals, of a `nets.Net`; it is slower.
         probe: How many of the first training examples show the layers' signals; 128 if left out,
             or all where there are fewer.
-        seeds: Whether `net` holds many networks, on a leading axis of every array. Each is trained
-            with its own shuffling, and all that is returned has that axis.
+        seeds: Whether `net` holds many networks, on a leading axis of every array, as all that is
+            returned has it. Each has its own shuffling.
 
     Raises:
         ValueError: If an argument is unknown or out of range, the data do not fit the network or

@@ -55,9 +55,9 @@ class History(NamedTuple):
             last row; NaN in the first row, before any step.
         dead: Share of a hidden layer's units whose slope is exactly 0 for all of the probe batch.
         saturated: Share of a hidden layer's slopes that are small, see `activations.saturated`.
-        error_histogram: Counts of the entries of dL/dz by the power of ten of their absolute value:
-            how many are exactly 0, how many smaller than all of `SIGNAL_DECADES`, how many lie from
-            each of these edges to the next, and how many are beyond the last or not a number.
+        error_histogram: Counts of the entries of dL/dz that are exactly 0, smaller in size than all
+            powers of ten in `SIGNAL_DECADES`, from each of these edges to the next, and beyond the
+            last or not a number.
         gradient_histogram: The same counts of the entries of the weight gradient.
         pre_activations: Counts of the entries of z between `PRE_ACTIVATION_EDGES`, and beyond them;
             what is not a number is counted last.
@@ -112,11 +112,7 @@ def _count(layers: Sequence[Array], place: Callable[[Array], Array], bins: int) 
 
 
 def outputs(model: Any, x: Array, y: Array, statistics: Any = None) -> Array:
-    """Outputs for a batch: of a `nets.Net`, or of any model of one example.
-
-    A recurrent net answers with its last output, or with all of them where the targets have a time
-    axis too.
-    """
+    """Outputs for a batch; a recurrent net's last, or all where targets have a time axis too."""
     if isinstance(model, nets.Net):
         return nets.forward(model, x, statistics=statistics)
     answers = jax.vmap(model)(x)
@@ -153,13 +149,7 @@ def scores(model: Any, data: Data, step: Array, epoch: Array, loss: grads.Loss) 
 
 
 def with_layers(
-    row: History,
-    net: nets.Net,
-    initial: nets.Net,
-    x: Array,
-    y: Array,
-    update_ratio: Float[Array, " layers"],
-    loss: grads.Loss,
+    row: History, net: nets.Net, initial: nets.Net, x: Array, y: Array, ratio: Array, loss: Any
 ) -> History:
     """A row together with what it says of every layer, on a probe batch."""
     signals = grads.signals(net, x, y, loss=loss)
@@ -168,13 +158,13 @@ def with_layers(
         hidden = [jax.tree.map(lambda a, i=i: a[:, i], hidden) for i in range(net.size)]
     dead, saturated = _shares(net.activation, [layer.a for layer in hidden])
     output = nets.forward(net, x)
-    moved = grads.per_layer(jax.tree.map(jnp.subtract, net, initial))
+    moved = jax.tree.map(jnp.subtract, net, initial)
     return row._replace(
         error_signal=signals.error_norms,
         weight_gradient=signals.weight_norms,
         weights=grads.per_layer(net).norms(),
-        moved=moved.norms(),
-        update_ratio=update_ratio,
+        moved=grads.per_layer(moved).norms(),
+        update_ratio=ratio,
         dead=dead,
         saturated=saturated,
         error_histogram=signal_histogram(list(signals.error_signals)),
