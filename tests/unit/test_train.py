@@ -280,11 +280,8 @@ def test_frozen_layers_stay_bit_by_bit():
 def test_recurrent_networks_follow_the_difference_quotient(kind):
     keys = jax.random.split(jax.random.key(4), 2)
     if kind == "last":
-        draw, loss, outputs = (
-            partial(data.adding_problem, count=4, steps=5),
-            "mean_squared_error",
-            1,
-        )
+        draw = partial(data.adding_problem, examples=4, length=5)
+        loss, outputs = "mean_squared_error", 1
     else:
         draw = partial(data.copy_memory, examples=4, delay=2, symbols=2, memory=2)
         loss, outputs = "cross_entropy", 3
