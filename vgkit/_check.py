@@ -46,18 +46,21 @@ def traced(array: Any) -> bool:
 
 
 def finite(argument: str, arrays: Iterable[Any]) -> None:
-    """Require finite numbers, where they are known.
-
-    NumPy looks at them: inside `jax.jit` even a known array's JAX operations are traced.
-    """
-    for array in arrays:
+    """Require finite numbers, where they are known."""
+    for array in arrays:  # by NumPy: inside `jax.jit` JAX would trace even a known array
         bad = 0 if traced(array) else np.sum(~np.isfinite(np.asarray(array)))
         if bad:
             raise ValueError(f"{argument} must be finite; got {bad} infinite or missing numbers")
 
 
 def labels(argument: str, array: Any, classes: int) -> None:
-    """Require labels from 0 to `classes` - 1."""
+    """Require whole-number labels and, where they are known, from 0 to `classes` - 1."""
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(
+            f"{argument} must hold whole-number labels for cross_entropy; got {array.dtype}"
+        )
+    if traced(array):
+        return
     known = np.asarray(array)
     if known.min() < 0 or known.max() >= classes:
         raise ValueError(

@@ -9,15 +9,15 @@ place of layers, and the state that of the error signal.
 
 from vgkit._numbers import l2, mean_cosine, rms
 from vgkit.grads.jacobians import jacobians, product_spectrum, singular_values
-from vgkit.grads.measure import (
+from vgkit.grads.kernel import (
     FORMATS,
     LOSSES,
     Loss,
     cross_entropy,
     loss_function,
     mean_squared_error,
-    signals,
 )
+from vgkit.grads.measure import signals
 from vgkit.grads.signals import NORMS, PerLayer, Signals, decades_per_layer, per_layer
 from vgkit.grads.through_time import StateNorms, state_gradients, state_jacobians, state_norms
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from vgkit import _check, trace
-from vgkit.grads.measure import Backward, backward, loss_function, number_format
+from vgkit.grads.kernel import Backward, backward, loss_function, number_format
 from vgkit.grads.signals import PerLayer, Signals
 from vgkit.trace.interpreter import widen
 from vgkit.trace.layers import depths
@@ -56,11 +56,10 @@ def measure(
 def model_signals(
     model: Any, *batch: Any, loss: Any = "cross_entropy", dtype: Any = None, loss_scale: Any = 1.0
 ) -> Signals:
-    """`signals` of a model that is no `nets.Net`, with the layers' names.
+    """`signals` of a model that is no `nets.Net`; the last layer counts as the output layer.
 
-    The last layer counts as the output layer. `hidden_gradients` are those with respect to what
-    leaves each hidden layer, None where not everything passes through one array. The gradient of
-    weights or of a bias that a layer does not have is NaN.
+    `hidden_gradients` are None where not everything that leaves a layer is in one array; the
+    gradient of weights or of a bias that a layer does not have is NaN.
     """
     if len(batch) != 3:
         raise ValueError(
@@ -155,10 +154,7 @@ def _known_loss(loss: str, outputs: Any, y: Any, examples: int) -> Callable:
         raise ValueError(
             f"y must hold one label for each output, shape {shape[:-1]}; got shape {target}"
         )
-    if not jnp.issubdtype(y.dtype, jnp.integer):
-        raise ValueError(f"y must hold whole-number labels for cross_entropy; got {y.dtype}")
-    if not _check.traced(y):
-        _check.labels("y", y, shape[-1])
+    _check.labels("y", y, shape[-1])
 
     def cross_entropy(outputs: Any, y: Any) -> Array:
         losses = jax.vmap(one)(outputs.reshape(-1, shape[-1]), jnp.ravel(y))

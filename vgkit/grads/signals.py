@@ -25,8 +25,7 @@ class PerLayer:
     """One array for each layer, input side first; it can be indexed and iterated like a list.
 
     Attributes:
-        hidden: Arrays of the hidden layers; of a stacked net one, with the layers on its leading
-            axis.
+        hidden: Arrays of the hidden layers, or one with the layers on its leading axis.
         output: The output layer's array, or None where there is none.
     """
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from vgkit import _check, recurrent
 from vgkit._numbers import l2, rms
-from vgkit.grads.measure import backward
+from vgkit.grads.kernel import backward
 
 
 class StateNorms(NamedTuple):

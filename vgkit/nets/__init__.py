@@ -1,9 +1,8 @@
 """Feedforward networks that carry their own form, written for one example.
 
-`mlp` draws one; `net(x)` is its output for one example, `forward(net, x)` a batch's. A hidden layer
-computes its pre-activation z from what the layer before hands on, and hands on h. A normalisation,
-a gate on its branch (ReZero), a learnt slope (PReLU), a skip connection, a factor on the branch and
-the order of these parts combine freely; the net's `Form` says which there are.
+`mlp` draws one; `net(x)` is its output for one example, `forward(net, x)` a batch's. The net's
+`Form` says what a hidden layer has: a normalisation, a gate on its branch (ReZero), a learnt slope
+(PReLU), a skip connection and a factor on the branch, in one of several orders.
 """
 
 from vgkit.nets.initialisers import INITIALISERS, Initialiser, initialiser, lsuv

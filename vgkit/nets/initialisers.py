@@ -41,8 +41,7 @@ def initialiser(init: str | Initialiser, std: float | None = None) -> Initialise
         std: Standard deviation of a weight, for "normal" and for nothing else.
 
     Raises:
-        ValueError: If the name is unknown, or `std` is missing, superfluous, negative or not
-            finite.
+        ValueError: If the name is unknown, or `std` is missing, superfluous or out of range.
     """
     if isinstance(init, str) and init == "normal":
         if std is None or not 0 <= std < float("inf"):

@@ -53,7 +53,7 @@ class Intermediates(NamedTuple):
 
     Attributes:
         z: Pre-activation, W u + b. The error signal is the gradient with respect to it.
-        a: What the activation is applied to: z, unless a normalisation or an addition is between.
+        a: What the activation is applied to.
         h: What the layer hands on to the next one's skip connection.
         u: What the next layer's weights are given.
         statistics: Mean and variance of a batch normalisation, else None.
@@ -106,8 +106,7 @@ r"""Orders of a hidden layer's parts. With u = h but in the last, and u_0 = h_0 
 - "standard": :math:`h_\ell = s h_{\ell-1} + a\,\phi(N(z_\ell))`
 - "norm_after_activation": :math:`h_\ell = s h_{\ell-1} + a\,N(\phi(z_\ell))`
 - "post_activation": :math:`h_\ell = \phi(s h_{\ell-1} + a\,N(z_\ell))`, the first residual nets
-- "pre_activation": :math:`h_\ell = s h_{\ell-1} + a\,z_\ell,\ u_\ell = \phi(N(h_\ell))`, residual
-  nets with identity mappings: nothing stands in the way from the last h to the first
+- "pre_activation": :math:`h_\ell = s h_{\ell-1} + a\,z_\ell,\ u_\ell = \phi(N(h_\ell))`
 
 Without skip connections and normalisation they are all the same.
 """
@@ -124,8 +123,7 @@ class Form:
         activation: phi, a name or a function of each element.
         init: Name of the weights' initialiser, a label.
         skip: s. Whether hidden layers add their input to their output, where the shapes agree.
-        branch: a, in layers that can have a skip connection, times their gate if they have one. For
-            L residual layers, 1 / sqrt(L) keeps the sum of all branches bounded.
+        branch: a, in layers that can have a skip connection, times their gate if they have one.
         order: A key of `ORDERS`, or its position.
         norm: A key of `NORMALISATIONS`, or its position.
         depth: How many of the layers of a stacked net are in use, None for all.

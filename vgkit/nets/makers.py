@@ -33,21 +33,18 @@ def mlp(
 
     Args:
         key: Source of all randomness, split once for each layer.
-        widths: Units of the input, of every hidden layer and of the output: (64, 32, 32, 10) is a
-            network with two hidden layers.
-        activation: phi, a key of `activations.ACTIVATIONS` or a function of each element. With
-            "prelu" every hidden layer learns its own negative slope.
+        widths: Units of the input, of every hidden layer and of the output.
+        activation: phi, a key of `activations.ACTIVATIONS` or a function of each element.
         init: Initialiser of the weights, see `initialiser`.
         std: Standard deviation, for `init="normal"`.
-        stacked: Whether to draw the hidden layers, all as wide as the input, in one array each, see
-            `stack`; the numbers are the same.
+        stacked: Whether to draw the hidden layers in one array each, with the same numbers.
         gate: Start of a learnt factor on the branch of every layer that can have a skip connection,
             0 for ReZero {cite:p}`bachlechner2021`.
         **form: `skip`, `branch`, `order` and `norm`, see `Form`.
 
     Raises:
-        ValueError: If there are fewer than two widths, one of them is below 1, a stacked net's
-            hidden layers differ, a name is unknown, or choices contradict each other.
+        ValueError: If `widths` are too few, below 1 or unequal in a stacked net, a name is unknown,
+            or choices contradict each other.
     """
     draw = initialiser(init, std)
     if len(widths) < 2:

@@ -34,8 +34,7 @@ class Net:
         layers: The hidden layers, input side first; or, stacked, one layer whose arrays have the
             hidden layers on their leading axis.
         readout: The linear output layer.
-        form: Activation phi, initialiser, skip s, branch scale a, order and normalisation N, see
-            `Form`; each is an attribute of the net too, as in `net.activation`.
+        form: `Form`, whose choices are attributes of the net too, as in `net.activation`.
     """
 
     layers: Any
@@ -188,8 +187,7 @@ def intermediates(
         statistics: For batch normalisation at inference, see `batch_statistics`.
 
     Raises:
-        ValueError: If `x` does not fit, or batch normalisation is without a batch of at least two
-            and without statistics.
+        ValueError: If `x` does not fit, or batch normalisation has neither statistics nor a batch.
     """
     _check.shape("x", x, net.input_shape)
     return run(net, x, lambda here: here, statistics=statistics)
@@ -235,8 +233,7 @@ def batch_statistics(net: Net, x: Float[Array, "batch ..."]) -> Any:
         x: Examples, one in each row.
 
     Returns:
-        `Statistics` of each hidden layer, None where there is no batch normalisation; stacked for a
-        stacked net.
+        `Statistics` of each hidden layer (stacked for a stacked net), None where not normalised so.
 
     Raises:
         ValueError: As for `intermediates`.
@@ -257,8 +254,7 @@ def stack(net: Net) -> Net:
         net: A network; one that is stacked stays as it is.
 
     Raises:
-        ValueError: If there is no hidden layer, or the hidden layers are not square and of one
-            width (the input included).
+        ValueError: If there is no hidden layer, or they are not all as wide as the input.
     """
     if net.stacked:
         return net

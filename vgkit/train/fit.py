@@ -49,8 +49,8 @@ def fit(
     .. math:: \theta_{t+1} = \theta_t + u(g_t), \quad
               g_t = \nabla_\theta \frac{1}{B} \sum_{i \in B_t} L_i(\theta_t)
 
-    Each epoch shuffles the training examples and cuts them into batches; what is left over, less
-    than a batch, sits this epoch out. For several seeds at once::
+    Each epoch shuffles the training examples and cuts them into batches; less than a batch is left
+    out. For several seeds at once::
 
         start = jax.vmap(lambda key: nets.mlp(key, widths, "relu"))(jax.random.split(key, 5))
         runs = train.fit(start, digits, optax.sgd(0.1), key=key, seeds=True)
@@ -62,14 +62,12 @@ def fit(
             {"train": optax.sgd(0.1), "freeze": optax.set_to_zero()}, lambda _: labels
         )
 
-    Make an optimiser once and use it again: the compiled program is kept for the same optimiser
-    object and the same `loss`.
+    The compiled program is kept for the same optimiser object and the same `loss`.
 
     Args:
         net: The initial network. A `recurrent.Network` answers with its last output, or with all of
             them where the targets have a time axis too.
-        data: Training examples, shape (examples, ...), and targets and, if there are any, test
-            examples and targets, such as `data.digits()`.
+        data: Training examples, shape (examples, ...), and targets, and test ones if there are any.
         optimiser: u. Its state is returned, so that a `monitor` in it can be read.
         key: Source of the shuffling.
         epochs: How often the training examples are gone through.
@@ -77,14 +75,13 @@ def fit(
         loss: A key of `grads.LOSSES`, or a function (output, target) -> scalar of one example.
         every: Steps from one row of the history to the next; an epoch if left out.
         layers: Whether to record every layer's signals, of a `nets.Net`; it is slower.
-        probe: How many of the first training examples show the layers' signals; 128 if left out,
-            or all where there are fewer.
+        probe: How many of the first training examples show the layers' signals; at most 128 if
+            left out.
         seeds: Whether `net` holds many networks, on a leading axis of every array, as all that is
             returned has it. Each has its own shuffling.
 
     Raises:
-        ValueError: If an argument is unknown or out of range, the data do not fit the network or
-            are not finite, or `every` does not divide the number of steps.
+        ValueError: If an argument is unknown or out of range, or data do not fit or are not finite.
     """
     if not isinstance(optimiser, optax.GradientTransformation):
         raise ValueError(
@@ -118,7 +115,7 @@ def _prepared(net: Model, data: Any, loss: str | grads.Loss) -> tuple[Data, grad
             f"data must hold x_train, y_train and maybe x_test, y_test; got {len(data)} arrays"
         )
     arrays = [jnp.asarray(array) for array in data]
-    for part, x, y in (("training", *arrays[:2]), *([("test", *arrays[2:])] * (len(data) > 2))):
+    for part, x, y in zip(("training", "test"), arrays[::2], arrays[1::2], strict=False):
         if isinstance(net, nets.Net):
             try:
                 prepare(net, x, y, loss)
