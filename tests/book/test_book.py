@@ -9,8 +9,9 @@ import pytest
 import smallbook
 import vgbook
 import yaml
-from conftest import ROOT, SETTLED, faults, sideways
+from conftest import ROOT, SETTLED, faults, public, sideways
 
+import vgkit
 from tools import pages
 
 PAGES = [*pages.all_pages(), "genindex", "search"]
@@ -161,6 +162,19 @@ def test_every_redirect_leads_to_a_page(book):
     redirects = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["redirects"]
     for old, new in redirects.items():
         assert old not in pages.all_pages() and (book / new.removeprefix("/")).is_file()
+
+
+def test_every_public_name_has_an_entry(book):
+    for room in vgkit.__all__:
+        html = (book / "api" / f"{room}.html").read_text()
+        entry = r'<dt class="sig sig-object py" id="([\w.]+)">.*?</dt>\s*<dd>(.*?)</dd>'
+        texts = dict(re.findall(entry, html, re.DOTALL))
+        assert ">Type<" not in html  # a docstring's first words, before a colon, taken for a type
+        names = dict(public(getattr(vgkit, room)))
+        methods = {name for name in texts if name.rpartition(".")[0] in names}
+        assert texts.keys() - methods == names.keys()
+        for name in names:
+            assert re.search(r"<p>\w", re.sub("<p>Keys: .*?</p>", "", texts[name])), name
 
 
 @pytest.fixture(scope="module")

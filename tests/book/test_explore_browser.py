@@ -41,7 +41,6 @@ MOVE = """([moves, seed]) => {
   for (let move = 0; move < moves; move++) {
     const number = random(roots.length);
     const root = roots[number];
-    const others = roots.filter((one) => one !== root).map((one) => JSON.stringify(stands(one)));
     const inputs = [...root.querySelectorAll('[data-control]')];
     const extra = random(12);
     if (extra < 3) {
@@ -57,8 +56,6 @@ MOVE = """([moves, seed]) => {
         fire(input, 'input');
       }
     }
-    const after = roots.filter((one) => one !== root).map((one) => JSON.stringify(stands(one)));
-    if (String(others) !== String(after)) throw new Error('another explorer moved');
     if (move % 10 === 0) shown.push([number, stands(root), tables(root)]);
   }
   return shown;

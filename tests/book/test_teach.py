@@ -21,7 +21,7 @@ def test_lecture_plans_keep_their_time(book):
         assert abs(total - 60 * hours) <= 15, (hours, total)
 
 
-def test_hub(tmp_path):
+def test_binder_and_hub(tmp_path):
     """What teach.md says of a hub: the recipe's build, its settings, the students' link."""
     command = re.search(r"^jupyter-repo2docker (.*) \.$", TEACH, re.MULTILINE)[1]
     appendix = re.search(r'--appendix "(.*?)"', command)[1]
@@ -30,7 +30,12 @@ def test_hub(tmp_path):
     done = subprocess.run([*run, *options, str(ROOT)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     recipe = done.stdout + done.stderr
-    assert appendix in recipe
+    # The recipe is Binder's, and the appendix.
+    assert "python=3.12" in recipe and "binder/start" in recipe
+    install = re.search(r"pip install.*binder/requirements\.txt", recipe)
+    copy = re.search(r"^COPY .*src/ \S*", recipe, re.MULTILINE)
+    assert install.start() < copy.start()  # a change of prose keeps the installed layer
+    assert "RUN ./binder/postBuild" in recipe
     assert "${NB_USER}" in recipe[: recipe.index(appendix)].split("USER ")[-1]  # may install
     settings = yaml.safe_load(re.search(r"```yaml\n(.*?)```", TEACH, re.DOTALL)[1])["singleuser"]
     assert f"{settings['image']['name']}:{settings['image']['tag']}" in command

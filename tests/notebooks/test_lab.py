@@ -102,20 +102,13 @@ STEPS = {"ArrowUp": 1, "ArrowDown": -1, "ArrowRight": 1, "ArrowLeft": -1, "Home"
 
 
 def move(page, box, random, places):
-    """Moves one control by keyboard or mouse; returns where it says that the controls then are."""
+    """Moves one control by keyboard; returns where it says that the controls then are."""
     name = list(places)[random.integers(len(places))]
     last = {"a": 8, "b": 3, "word": 2, "kind": 1}[name]
     if name == "kind":
         place = int(random.integers(2))
         box.locator(".widget-toggle-button").nth(place).focus()
         page.keyboard.press(["Enter", "Space"][random.integers(2)])
-    elif name != "word" and random.random() < 0.3:
-        place = int(random.integers(last + 1))
-        track = box.locator(".noUi-base").nth(["a", "b"].index(name)).bounding_box()
-        # The slider takes no click while it glides to where the last one sent it.
-        box.locator(".noUi-state-tap").first.wait_for(state="detached")
-        along = min(max(place / last * track["width"], 1), track["width"] - 1)
-        page.mouse.click(track["x"] + along, track["y"] + track["height"] / 2)
     else:
         key = list(STEPS)[random.integers(6)]
         step = STEPS[key]

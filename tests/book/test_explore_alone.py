@@ -1,4 +1,4 @@
-"""What explorers give to take along: picture, numbers and Python, from a page."""
+"""Explorers on a page of their own: what they save, and what they show with nothing to draw."""
 
 import csv
 import io
@@ -6,12 +6,14 @@ import struct
 import xml.etree.ElementTree as ET
 
 import ipywidgets
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 from powers import CHART, compute, make
 
 from vgkit import explore
+from vgkit.explore import explorer
 
 SVG = "{http://www.w3.org/2000/svg}"
 PAGE = "<!doctype html><html lang=en data-theme={theme}><meta charset=utf-8><title>x</title><body>"
@@ -156,4 +158,75 @@ def test_explorers_of_one_page_do_not_disturb_each_other(three):
     assert len(set(ids)) == len(ids)
     page.emulate_media(media="print")  # on paper there are no buttons
     assert not page.locator(".vg-exports").first.is_visible()
+    assert page.problems == []
+
+
+def test_nothing_but_nan_is_explained(open_page, tmp_path):
+    nothing = explore.Explorer(
+        "Nothing",
+        lambda base: {"power": jnp.where(base > 2, jnp.nan, 1.0) * jnp.ones(3)},
+        {"base": ipywidgets.IntSlider(2, 1, 4, description="Base")},
+        {**CHART, "summary": ["Drawn."]},
+    )
+    path = tmp_path / "nan.html"
+    path.write_text(PAGE.format(theme="light") + nothing.static()["text/html"])
+    page = open_page(path.as_uri())
+    slider, summary = page.locator("[data-control=base]"), page.locator(".vg-summary")
+    for value, text in [("2", "every number"), ("1", "Drawn."), ("3", "is NaN, not a number")]:
+        slider.fill(value)
+        assert text in summary.inner_text()
+    # What is saved then is empty, and no error.
+    with page.expect_download() as download:
+        page.locator("[data-export=svg]").click()
+    assert "NaN" not in download.value.path().read_text()
+    assert page.problems == []
+
+
+def test_a_problem_of_the_model_takes_the_place_of_the_picture(open_page, tmp_path):
+    path = tmp_path / "problem.html"
+    path.write_text(PAGE.format(theme="light"))
+    page = open_page(path.as_uri())
+    # The charts' own module, with a model as a kernel would give it.
+    shown = page.evaluate(
+        """async ([source, chart]) => {
+          const blob = new Blob([source], {type: "text/javascript"});
+          const module = await import(URL.createObjectURL(blob));
+          const values = {charts: [chart], data: {power: [1, 2], sentence: [0]}, title: "T",
+                          labels: {base: "3", mode: "m"}, setting: "now", problem: ""};
+          const listeners = {}, status = [];
+          const drop = (all, one) => all.splice(all.indexOf(one), 1);
+          const kernel = {statusChanged: {connect: (f) => status.push(f),
+                                          disconnect: (f) => drop(status, f)}};
+          const model = {get: (name) => values[name], widget_manager: {kernel},
+                         on: (event, f) => (listeners[event] ??= []).push(f),
+                         off: (event, f) => drop(listeners[event], f)};
+          const el = document.createElement("div");
+          document.body.append(el);
+          const end = module.default.render({model, el});
+          const text = () => [el.querySelector(".vg-summary").textContent,
+                              el.querySelectorAll("svg .vg-line").length,
+                              el.querySelector(".vg-lost").textContent];
+          const shown = [text()];
+          const set = (changed) => { Object.assign(values, changed);
+            for (const name in changed) listeners[`change:${name}`]?.forEach((f) => f()); };
+          set({data: {}, problem: "It failed: <b>so</b>"});
+          shown.push(text());
+          set({problem: "It failed again"});
+          shown.push(text());
+          set({data: {power: [3, 4], sentence: [1]}, problem: ""});
+          status.forEach((f) => f(kernel, "busy"));
+          shown.push(text());
+          status.forEach((f) => f(kernel, "autorestarting"));
+          shown.push(text());
+          end();
+          shown.push([status.length, Object.values(listeners).flat().length]);
+          return shown;
+        }""",
+        [explorer.EXPORT + explorer.CHART, CHART],
+    )
+    good, failed, again, back, lost, left = shown
+    assert good == ["Large: 1 of 3.", 2, ""] and back == ["Base 3, m.", 2, ""]  # legend and picture
+    assert failed[:2] == ["It failed: <b>so</b>", 1] and again[:2] == ["It failed again", 1]
+    assert "restarted or has died" in lost[2]
+    assert left == [0, 0]  # nothing listens any more
     assert page.problems == []
