@@ -158,11 +158,11 @@ def read(state: optax.OptState, name: str | None = None) -> Record:
     """
     nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, State))
     monitors = [(*node.layout, node) for node in nodes if isinstance(node, State)]
-    names = ", ".join(label for label, _ in monitors) or "none"
     chosen = [node for label, node in monitors if name in (None, label)]
     if len(chosen) != 1:
         which = "a monitor" if name is None else f"a monitor called {name!r}"
-        raise ValueError(f"state must hold {which}, and only one, or name it; it holds {names}")
+        held = ", ".join(label for label, _ in monitors) or "none"
+        raise ValueError(f"state must hold {which}, and only one, or name it; it holds {held}")
     (monitor,) = chosen
     if _check.traced(monitor.step):
         raise ValueError("state must be known; got a traced one: read it outside of jax.jit")
@@ -175,7 +175,11 @@ def read(state: optax.OptState, name: str | None = None) -> Record:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = size / weights
     (layout,) = monitor.layout.values()
-    return Record(_names(layout), step[order], size, *shares, weights, ratio)
+    leaves = jax.tree.leaves_with_path(layout, is_leaf=lambda node: isinstance(node, _RecordedLeaf))
+    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+    if len(set(names)) < len(names):  # such as the keys 1 and "1" of one dictionary
+        names = [jax.tree_util.keystr(path) for path, _ in leaves]
+    return Record(tuple(names), step[order], size, *shares, weights, ratio)
 
 
 def _counts(leaf: Any) -> bool:
@@ -184,14 +188,6 @@ def _counts(leaf: Any) -> bool:
 
 def _recorded(tree: Any) -> list[Array]:
     return [leaf for leaf in jax.tree.leaves(tree) if _counts(leaf)]
-
-
-def _names(layout: Any) -> tuple[str, ...]:
-    leaves = jax.tree.leaves_with_path(layout, is_leaf=lambda node: isinstance(node, _RecordedLeaf))
-    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
-    if len(set(names)) < len(names):  # such as the keys 1 and "1" of one dictionary
-        names = [jax.tree_util.keystr(path) for path, _ in leaves]
-    return tuple(names)
 
 
 def _statistics(update: Array, weights: Array | None, dtype: jnp.dtype) -> Float[Array, " 5"]:
