@@ -13,7 +13,6 @@ from vgkit import _check
 __all__ = [
     "Digits",
     "adding_problem",
-    "copy_memory",
     "digits",
     "sequences",
     "two_spirals",
@@ -131,39 +130,3 @@ def adding_problem(
     second = jax.random.randint(key_second, (examples,), length // 2, length)
     marks = jax.nn.one_hot(first, length) + jax.nn.one_hot(second, length)
     return jnp.stack([values, marks], axis=2), jnp.sum(values * marks, axis=1, keepdims=True)
-
-
-def copy_memory(
-    key: Array, examples: int, delay: int, *, symbols: int = 8, memory: int = 10
-) -> tuple[Float[Array, "examples time inputs"], Int[Array, "examples time"]]:
-    r"""Symbols to be remembered over a delay, then written down in their order.
-
-    .. math:: x = (a_1, \dots, a_m,\ \text{blank} \times (d - 1),\ \text{go},\
-              \text{blank} \times m), \quad
-              y = (\text{blank} \times (m + d),\ a_1, \dots, a_m)
-
-    A symbol is a whole number from 0 to `symbols` - 1, the blank is `symbols` and the signal to go
-    `symbols` + 1; inputs are one-hot, answers are labels. A net that remembers no symbol, but
-    answers at the right steps, has a cross-entropy of m ln(symbols) / (2m + d) a step.
-
-    Args:
-        key: Source of all randomness.
-        examples: How many sequences.
-        delay: d, steps between the last symbol and the first answer.
-        symbols: Size of the alphabet.
-        memory: m, how many symbols are to be remembered.
-
-    Raises:
-        ValueError: If a number is below 1, or `symbols` below 2.
-
-    Source:
-        {cite}`hochreiter1997`; in the form of {cite:t}`arjovsky2016`.
-    """
-    examples = _check.int_at_least("examples", examples, 1)
-    delay = _check.int_at_least("delay", delay, 1)
-    symbols = _check.int_at_least("symbols", symbols, 2)
-    memory = _check.int_at_least("memory", memory, 1)
-    drawn = jax.random.randint(key, (examples, memory), 0, symbols)
-    blanks = jnp.full((examples, memory + delay), symbols)
-    shown = jnp.concatenate([drawn, blanks], axis=1).at[:, memory + delay - 1].set(symbols + 1)
-    return jax.nn.one_hot(shown, symbols + 2), jnp.concatenate([blanks, drawn], axis=1)

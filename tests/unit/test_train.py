@@ -9,6 +9,7 @@ import scipy.special
 from test_grads import of_examples, rms, slope
 from test_remedies import by_hand
 
+from vgcourse.experiments import recurrence
 from vgkit import data, grads, monitor, nets, recurrent, train
 from vgkit.train import history
 from vgkit.train.fit import batches
@@ -283,7 +284,7 @@ def test_recurrent_networks_follow_the_difference_quotient(kind):
         draw = partial(data.adding_problem, examples=4, length=5)
         loss, outputs = "mean_squared_error", 1
     else:
-        draw = partial(data.copy_memory, examples=4, delay=2, symbols=2, memory=2)
+        draw = partial(recurrence.copy_memory, examples=4, delay=2, symbols=2, memory=2)
         loss, outputs = "cross_entropy", 3
     given = (*draw(KEY), *draw(keys[0]))
     cell = recurrent.rnn(keys[0], given[0].shape[2], 3)
