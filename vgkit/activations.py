@@ -2,7 +2,7 @@
 
 The functions are those of `jax.nn` and `jax.numpy`; a slope is the exact derivative by JAX, so it
 can't disagree with what training uses. Wherever an activation is asked for, its name or any
-function of each element of an array will do.
+function of each element of an array will do; an unknown name raises `ValueError`.
 """
 
 from collections.abc import Callable, Sequence
@@ -102,9 +102,6 @@ def by_index(index: Int[Array, ""] | int, names: Sequence[str | Function]) -> Fu
     Args:
         index: Position in `names`.
         names: Names or functions.
-
-    Raises:
-        ValueError: If there is no activation of one of the names.
     """
     branches = [function(name) for name in names]
     return lambda z: jax.lax.switch(index, branches, z)
@@ -120,9 +117,6 @@ def slope(
     Args:
         activation: A name or a function.
         z: Pre-activations. At the kink of ReLU, z = 0, JAX takes the slope 0.
-
-    Raises:
-        ValueError: If there is no activation of that name.
     """
     return _slope(function(activation), jnp.asarray(z, float))
 
@@ -139,9 +133,6 @@ def slope_range(activation: str | Function) -> tuple[float | Array, float | Arra
         activation: A name, whose range is tabled, or a function, whose range is the one on a grid
             from -20 to 20 in steps of 0.01. There the extremum of a slope with curvature k is
             missed by 1e-5 k at most.
-
-    Raises:
-        ValueError: If there is no activation of that name.
     """
     if not callable(activation):
         return _check.choice("activation", activation, ACTIVATIONS).slope_range
@@ -169,7 +160,7 @@ def saturated(
         threshold: t, from 0 to below 1.
 
     Raises:
-        ValueError: If there is no activation of that name, or `threshold` is out of range.
+        ValueError: If `threshold` is out of range.
     """
     if not 0 <= threshold < 1:
         raise ValueError(f"threshold must be a number from 0 to below 1; got {threshold!r}")
@@ -190,7 +181,7 @@ def saturated_share(
         threshold: As for `saturated`.
 
     Raises:
-        ValueError: As for `saturated`, or if there is no layer.
+        ValueError: If `threshold` is out of range, or there is no layer.
     """
     if not len(pre_activations):
         raise ValueError("pre_activations must hold at least one layer; got none")

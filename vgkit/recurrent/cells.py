@@ -117,9 +117,6 @@ def step(cell: Cell, state: State, x: Float[Array, " inputs"]) -> State:
         cell: Parameters.
         state: State of the step before.
         x: Input of this step.
-
-    Raises:
-        ValueError: If the cell's activation is unknown.
     """
     phi, sigmoid = activations.function(cell.activation), jax.nn.sigmoid
     match cell:
