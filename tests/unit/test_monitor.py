@@ -77,11 +77,8 @@ def agrees(record, seen, weights, steps):
 
 
 def test_first_in_the_chain_it_sees_gradients_last_it_sees_updates():
-    optimiser = optax.chain(
-        monitor.record(1, STEPS, "gradients"),
-        optax.adam(0.01),
-        monitor.record(1, STEPS, "updates"),
-    )
+    first, last = (monitor.record(1, STEPS, name) for name in ("gradients", "updates"))
+    optimiser = optax.chain(first, optax.adam(0.01), last)
     trees = gradients()
     weights, updates, state = follow(optimiser, trees)
     assert monitor.read(state, "gradients").names == NAMES
@@ -140,7 +137,6 @@ def vmapped(update, state, params, trees):
 RUNS = {
     "loop": looped,
     "jit": lambda update, *rest: looped(jax.jit(update), *rest),
-    "scan": scanned,
     "jit of scan": lambda update, *rest: jax.jit(partial(scanned, update))(*rest),
     "donation": donated,
     "vmap": vmapped,
@@ -219,22 +215,24 @@ def test_multi_steps_shows_the_mean_gradient_of_its_steps():
     np.testing.assert_allclose(record.rms, by_hand(means)[0], rtol=1e-12)
 
 
+def after(optimiser, updates, params):
+    """The state once these updates have passed."""
+    state = optimiser.init(params)
+    update = jax.jit(optimiser.update)
+    for one in updates:
+        _, state = update(one, state, params)
+    return state
+
+
 @pytest.mark.parametrize("steps", [0, 1, 5, 6, 7, 20])
 @pytest.mark.parametrize("length", [1, 3])
 @pytest.mark.parametrize("every", [1, 2])
 def test_the_ring_keeps_the_newest_rows_in_time_order(length, every, steps):
-    optimiser = monitor.record(every, length)
-    params = {"w": jnp.ones(2)}
-    state = optimiser.init(params)
-    update = jax.jit(optimiser.update)
-    kept = []
-    for step in range(steps):
-        _, state = update({"w": jnp.full(2, 10.0 + step)}, state, params)
-        if step % every == 0:
-            kept.append(step)
-    record = monitor.read(state)
-    np.testing.assert_array_equal(record.step, kept[-length:])
-    np.testing.assert_array_equal(record.rms[:, 0], [10.0 + step for step in kept[-length:]])
+    updates = [{"w": jnp.full(2, 10.0 + step)} for step in range(steps)]
+    record = monitor.read(after(monitor.record(every, length), updates, {"w": jnp.ones(2)}))
+    newest = list(range(0, steps, every))[-length:]
+    np.testing.assert_array_equal(record.step, newest)
+    np.testing.assert_array_equal(record.rms[:, 0], [10.0 + step for step in newest])
 
 
 def test_seeds_side_by_side_are_read_at_once():
@@ -242,11 +240,8 @@ def test_seeds_side_by_side_are_read_at_once():
     sizes = jnp.array([1.0, 20.0, 300.0])
 
     def run(size):
-        params = {"w": jnp.ones(2)}
-        state = optimiser.init(params)
-        for step in range(3):
-            _, state = optimiser.update({"w": jnp.full(2, size + step)}, state, params)
-        return state
+        updates = [{"w": jnp.full(2, size + step)} for step in range(3)]
+        return after(optimiser, updates, {"w": jnp.ones(2)})
 
     record = monitor.read(jax.vmap(run)(sizes))
     np.testing.assert_array_equal(record.step, [1, 2])
@@ -260,26 +255,17 @@ def test_seeds_side_by_side_are_read_at_once():
 def test_small_and_large_numbers_keep_their_size(dtype):
     # Squares of these are 0 or infinite in the format; 3-4-5 triangles have the RMS 5 / sqrt(2).
     limits = jnp.finfo(dtype)
-    optimiser = monitor.record(1, 2)
-    params = jnp.ones(2, dtype)
-    state = optimiser.init(params)
     scales = [float(limits.tiny) * 2, float(limits.max) / 8]
-    for scale in scales:
-        _, state = optimiser.update(jnp.array([3, -4], dtype) * jnp.asarray(scale, dtype),
-                                    state, params)  # fmt: skip
-    record = monitor.read(state)
+    updates = [jnp.array([3, -4], dtype) * jnp.asarray(scale, dtype) for scale in scales]
+    record = monitor.read(after(monitor.record(1, 2), updates, jnp.ones(2, dtype)))
     assert record.rms.dtype == (np.float64 if dtype == "float64" else np.float32)
     expected = [5 / 2**0.5 * float(jnp.asarray(scale, dtype)) for scale in scales]
     np.testing.assert_allclose(record.rms[:, 0], expected, rtol=4 * float(limits.eps))
 
 
 def test_what_is_no_number_is_counted():
-    optimiser = monitor.record(1, 2)
-    params = [jnp.ones(4)]
-    state = optimiser.init(params)
-    for gradient in ([0.0, 1.0, jnp.nan, jnp.inf], [0.0, 0.0, -jnp.inf, 1.0]):
-        _, state = optimiser.update([jnp.array(gradient)], state, params)
-    record = monitor.read(state)
+    updates = [jnp.array([0.0, 1.0, jnp.nan, jnp.inf]), jnp.array([0.0, 0.0, -jnp.inf, 1.0])]
+    record = monitor.read(after(monitor.record(1, 2), updates, jnp.ones(4)))
     np.testing.assert_array_equal(record.non_finite[:, 0], [0.5, 0.25])
     np.testing.assert_array_equal(record.zeros[:, 0], [0.25, 0.5])
     assert not np.isfinite(record.rms).any() and not np.isfinite(record.largest).any()
@@ -287,18 +273,12 @@ def test_what_is_no_number_is_counted():
 
 def test_only_floating_point_arrays_that_hold_something_are_recorded():
     params = {
-        "count": jnp.arange(3),
-        "empty": jnp.zeros((0, 2)),
-        "flag": jnp.array(True),
-        "key": KEY,
-        "missing": None,
-        "phase": jnp.array([3 + 4j]),
-        "w": jnp.full(2, 2.0),
-    }
+        "count": jnp.arange(3), "empty": jnp.zeros((0, 2)), "flag": jnp.array(True), "key": KEY,
+        "missing": None, "phase": jnp.array([3 + 4j]), "w": jnp.full(2, 2.0),
+    }  # fmt: skip
     updates = {**params, "count": np.zeros(3, jax.dtypes.float0)}
     optimiser = monitor.record(1, 1)
-    _, state = optimiser.update(updates, optimiser.init(params), params)
-    record = monitor.read(state)
+    record = monitor.read(optimiser.update(updates, optimiser.init(params), params)[1])
     assert record.names == ("phase", "w")
     np.testing.assert_allclose(record.rms, [[5.0, 2.0]], rtol=1e-12)
 
