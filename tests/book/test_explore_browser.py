@@ -83,11 +83,9 @@ def shipped_with(book, page):
 def settings(shipped, random, count):
     """Random settings: positions of the controls, and the labels there."""
     for _ in range(count):
-        positions = {
-            c["name"]: int(random.integers(len(c["options"]))) for c in shipped["controls"]
-        }
-        labels = {c["name"]: c["options"][positions[c["name"]]] for c in shipped["controls"]}
-        yield positions, labels
+        options = {control["name"]: control["options"] for control in shipped["controls"]}
+        positions = {name: int(random.integers(len(all_))) for name, all_ in options.items()}
+        yield positions, {name: options[name][i] for name, i in positions.items()}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -215,7 +213,7 @@ def test_hold_and_compare(depth):
     assert hold.evaluate("e => e === document.activeElement")
 
 
-def test_the_summary_is_announced_once_the_control_rests(depth):
+def test_the_summary_is_announced_once_the_control_rests_and_pointing_reads_values(depth):
     depth.root.locator("[data-control=activation]").select_option(label="relu")
     spoken = depth.root.locator("[role=status]")
     depth.wait_for_function(
@@ -223,9 +221,6 @@ def test_the_summary_is_announced_once_the_control_rests(depth):
         arg=[spoken.element_handle(), depth.root.locator(".vg-summary").element_handle()],
     )
     assert "layer 1" in spoken.inner_text()
-
-
-def test_pointing_reads_values(depth):
     depth.root.locator(".vg-picture").scroll_into_view_if_needed()
     box = depth.root.locator(".vg-picture").bounding_box()
     depth.mouse.move(box["x"] + box["width"] - 30, box["y"] + 100)
