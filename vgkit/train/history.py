@@ -154,10 +154,15 @@ def with_layers(
     """A row together with what it says of every layer, on a probe batch."""
     signals = grads.signals(net, x, y, loss=loss)
     hidden = jax.vmap(lambda x: nets.intermediates(net, x)[0], axis_name=nets.BATCH)(x)
-    if net.stacked:  # examples lead; a list of layers is what the histograms take
+    if net.stacked:  # examples lead
         hidden = [jax.tree.map(lambda a, i=i: a[:, i], hidden) for i in range(net.size)]
-    dead, saturated = _shares(net.activation, [layer.a for layer in hidden])
     output = nets.forward(net, x)
+    flat = [activations.saturated(net.activation, layer.a) for layer in hidden]
+    off = [activations.saturated(net.activation, layer.a, 0.0).all(axis=0) for layer in hidden]
+    saturated, dead = (
+        jnp.array([jnp.mean(part, dtype=output.dtype) for part in parts], output.dtype)
+        for parts in (flat, off)
+    )
     moved = jax.tree.map(jnp.subtract, net, initial)
     return row._replace(
         error_signal=signals.error_norms,
@@ -171,14 +176,3 @@ def with_layers(
         gradient_histogram=signal_histogram(list(signals.weight_gradients)),
         pre_activations=pre_activation_histogram([*(layer.z for layer in hidden), output]),
     )
-
-
-def _shares(activation: Any, zs: Sequence[Float[Array, "batch _units"]]) -> Float[Array, "2 _"]:
-    """Shares of dead units and of saturated slopes in every hidden layer."""
-
-    def shares(z: Array) -> Array:
-        off = jnp.all(activations.saturated(activation, z, 0.0), axis=0)
-        flat = activations.saturated(activation, z)
-        return jnp.stack([jnp.mean(part, dtype=z.dtype) for part in (off, flat)])
-
-    return jnp.stack([shares(z) for z in zs], axis=1) if zs else jnp.zeros((2, 0))
