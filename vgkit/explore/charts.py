@@ -29,7 +29,7 @@ def series(
     *,
     x: str | None = None,
     upper: str | None = None,
-    base: float = 0,
+    base: int | float = 0,
     marker: bool = True,
     dash: bool = False,
     colour: int | None = None,
