@@ -47,6 +47,11 @@ class Equation(NamedTuple):
         """The inputs that are variables."""
         return [v for v in self.inputs if isinstance(v, int)]
 
+    @property
+    def tag(self) -> str:
+        """Name given by `checkpoint_name`."""
+        return self.params["name"] if self.name == "name" else ""
+
 
 class Program(NamedTuple):
     """Equations in the order in which they run, and the shape and dtype of every variable."""
@@ -187,6 +192,12 @@ def product_units(program: Program, equation: Equation, data: int) -> tuple[int,
     left = len(shape) - len(contracted)
     free = range(len(batch), left) if data == 1 else range(left, len(output.shape))
     return (*range(len(batch)), *free)
+
+
+def transposed(equation: Equation, axes: Sequence[int]) -> tuple[int, ...]:
+    """Where a transposition moves axes."""
+    order = list(equation.params["permutation"])
+    return tuple(order.index(axis) for axis in axes)
 
 
 def enable_x64(wide: bool) -> AbstractContextManager:

@@ -20,6 +20,7 @@ from vgkit.trace.jaxpr import (
     Program,
     primitives_inside,
     product_units,
+    transposed,
 )
 
 TAP = "vgkit:"
@@ -158,7 +159,8 @@ def _analyse(
             origins[v] = origin._replace(root=v if root is None else root)
             if origin.data and v in last_use and program.floating(v):
                 live.add(v)
-        if len(live) == 1 and (only := next(iter(live))) in program.shapes:
+        if len(live) == 1:
+            (only,) = live
             cuts[origins[only].depth] = only
     graph.cuts.extend(Cut((v,), depth) for depth, v in cuts.items())
     _move_to_latest_depth(program, origins, graph)
@@ -210,8 +212,8 @@ def _output(
             made = origin._replace(depth=origin.depth + 1, units=units, product=z)
             graph.layers.append(LayerOp(z, equation.inputs[data], leaves, made.depth, units))
             return made
-    if equation.name == "name" and equation.params["name"].startswith(TAP):
-        name = equation.params["name"].removeprefix(TAP)
+    if equation.tag.startswith(TAP):
+        name = equation.tag.removeprefix(TAP)
         for i, layer in enumerate(graph.layers):
             if layer.z == inputs[0].root:  # the product itself is marked: its layer gets the name
                 graph.layers[i] = layer._replace(name=name)
@@ -325,8 +327,7 @@ def preserved_units(
         if origin.units is None:
             continue
         if equation.name == "transpose":
-            order = list(equation.params["permutation"])
-            return tuple(order.index(axis) for axis in origin.units)
+            return transposed(equation, origin.units)
         before = program.shapes[v].shape
         if len(before) == len(shape) and all(before[k] == shape[k] for k in origin.units):
             return origin.units
