@@ -92,6 +92,13 @@ def faults(page, part="html"):
     ]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def programs():
+    """What JAX has compiled for a file's tests is dropped after them: together it is gigabytes."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def unchecked():
     """Runs without the annotations' shape checks, as users run the package."""
