@@ -4,15 +4,6 @@ import jax
 import numpy as np
 
 from benchmarks.speed import gradients, measure
-from benchmarks.speed.measure import Row
-
-
-def test_a_target_is_reached_or_missed_by_its_own_number():
-    row = Row("P", "w", 40.0, "ms", 60.0, limit=50)
-    assert row.reached is False and row._replace(on="value").reached is True
-    assert row._replace(limit=60.0).reached is True
-    assert row._replace(limit=None).reached is None
-    assert Row("P", "w", None, limit=1.0, on="value").reached is None  # nothing was measured
 
 
 def test_ratios_are_taken_within_a_round():
