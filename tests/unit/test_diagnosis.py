@@ -155,15 +155,13 @@ def module_verdicts(phi, std):
 
     class Nnx(nnx.Module):
         def __init__(self, rngs):
-            pairs = itertools.pairwise([64, 32, 32, 32])
-            layers = [nnx.Linear(a, b, kernel_init=init, rngs=rngs) for a, b in pairs]
-            self.hidden = nnx.List(layers)
+            self.a, self.b, self.c = (
+                nnx.Linear(inputs, 32, kernel_init=init, rngs=rngs) for inputs in (64, 32, 32)
+            )
             self.output = nnx.Linear(32, 10, rngs=rngs)
 
         def __call__(self, x):
-            for layer in self.hidden:
-                x = phi(layer(x))
-            return self.output(x)
+            return self.output(phi(self.c(phi(self.b(phi(self.a(x)))))))
 
     linen = Linen()
     stack = equinox.nn.MLP(64, 10, 32, 3, phi, key=KEY)  # whose weights have variance 1 / (3 n)

@@ -42,9 +42,7 @@ def diagnose(
     No setting of JAX changes, and nothing is trained.
 
     Args:
-        model: Function (params, x) -> outputs for a whole batch, such as `module.apply` of Flax
-            linen or of Haiku. A module of Flax nnx, of Equinox, or any other pytree that can be
-            called with one example will do, and a linen module together with its variables.
+        model: Function (params, x) -> outputs for a whole batch, or a module, see `trace.read`.
         params: Any pytree with floating-point arrays; None if `model` is a module that holds them.
         x: A batch, examples along the first axis; a pytree of such arrays will do. At least some
             dozens of examples, such as one batch of training.
@@ -54,16 +52,14 @@ def diagnose(
             of a whole batch (a mean, or one number for each example).
         history: What training looked like: a history of `train.fit`, a record of `monitor.read`
             whose monitor is the optimiser's last part, or the loss of every row.
-        optimiser: The optax optimiser in use, such as `optax.sgd(0.1)`. One step of it, started
-            afresh, is computed.
+        optimiser: The optax optimiser in use. One step of it, started afresh, is computed.
 
     Returns:
         The report. Without `history` and `optimiser` nothing is said of how fast the network
         learns.
 
     Raises:
-        ValueError: If an argument does not fit: parameters without floating-point arrays, an empty
-            batch, data that is not finite, labels out of range, a loss that is no scalar.
+        ValueError: If an argument does not fit, such as an empty batch or labels out of range.
     """
     if optimiser is not None and not isinstance(optimiser, optax.GradientTransformation):
         raise ValueError(f"optimiser must be an optax.GradientTransformation; got {optimiser!r}")

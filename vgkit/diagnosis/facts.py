@@ -172,7 +172,7 @@ def _without_gradient(here: Experiment) -> list[str]:
     for op in ops:
         if np.any(measured.data[op.h]) and np.any(measured.by_probes[op.z]):
             able |= op.leaves
-    random, loss = np.random.default_rng(0), float(here.loss(here.parameters))
+    random, loss = np.random.default_rng(0), float(measured.loss)
     names = []
     for i in sorted(set().union(*(op.leaves for op in ops))):
         if np.any(measured.by_params[i]):
@@ -186,12 +186,9 @@ def _without_gradient(here: Experiment) -> list[str]:
 
 def _search(here: Experiment, step: Sequence[Any]) -> Search:
     """Follow a step 1, 3, 10, 31, ... up to 10^9 times as far as it leads."""
-    losses = [here.loss(here.parameters)]
-    for k in MULTIPLES:
-        pairs = zip(here.parameters, step, strict=True)
-        losses.append(here.loss([array + k * update for array, update in pairs]))
-    start, *later = map(float, losses)
-    gains = start - np.array(later)
+    pairs = list(zip(here.parameters, step, strict=True))
+    losses = [float(here.loss([array + k * update for array, update in pairs])) for k in MULTIPLES]
+    gains = here.measured.loss - np.array(losses)
     finite = np.where(np.isfinite(gains), gains, -np.inf)
     best = int(np.argmax(finite))
     return Search(gains[0], max(float(finite[best]), 0.0), float(MULTIPLES[best]))
@@ -222,7 +219,7 @@ def _adam_gain(here: Experiment, steps: int = 30) -> float:
         updates, state = optax.adam(rate).update(gradients, state)
         return value, optax.apply_updates(now, updates), state
 
-    start = lowest = float(here.loss(here.parameters))
+    start = lowest = float(here.measured.loss)
     for rate in (1e-4, 1e-3, 1e-2):
         now, state = here.parameters, optax.adam(rate).init(here.parameters)
         for _ in range(steps):

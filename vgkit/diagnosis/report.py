@@ -10,18 +10,14 @@ from vgkit.diagnosis.evidence import LayerEvidence
 from vgkit.diagnosis.verdicts import Finding
 
 COLUMNS = {
-    "name": ("layer", "layer"),
-    "depth": ("depth", "depth"),
-    "units": ("units", "units"),
-    "error_signal": ("dL/dz", "error signal dL/dz, RMS"),
-    "upstream_gradient": ("upstream", "gradient that reaches this layer, L2"),
-    "weight_gradient": ("dL/dW", "weight gradient, RMS"),
-    "weights": ("W", "weights, RMS"),
-    "dead": ("dead", "units without slope"),
-    "saturated": ("satur.", "saturated"),
-    "cosine": ("cosine", "cosine of inputs"),
-}
-"""Columns of the evidence, with their heads in text and in a notebook."""
+    "name": "layer", "depth": "depth", "units": "units", "error_signal": "dL/dz",
+    "upstream_gradient": "upstream", "weight_gradient": "dL/dW", "weights": "W", "dead": "dead",
+    "saturated": "satur.", "cosine": "cosine",
+}  # fmt: skip
+LEGEND = (
+    "dL/dz, dL/dW and W are RMS; upstream is the L2 norm of the gradient that reaches a layer; "
+    "dead and saturated are shares of units and slopes; cosine is that of two examples' data."
+)
 SHOWN = 40
 _STYLE = """<style>
 .vg-report table {border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.85em}
@@ -81,15 +77,19 @@ class Report:
         return f'<div class="vg-report">{"".join(_html(self))}</div>'
 
 
+def _reasons(finding: Finding) -> Iterator[str]:
+    yield f"threshold: {finding.threshold}"
+    yield f"to confirm: {finding.confirm}"
+    if finding.remedies:
+        yield f"to read: {', '.join(f'solutions/{page}' for page in finding.remedies)}"
+
+
 def _lines(report: Report) -> Iterator[str]:
     yield report.summary
     for finding in report.findings:
         yield f"\n{finding.verdict.capitalize()}. {finding.sentence}"
-        yield f"  threshold: {finding.threshold}"
-        yield f"  to confirm: {finding.confirm}"
-        if finding.remedies:
-            yield f"  to read: {', '.join(f'solutions/{page}' for page in finding.remedies)}"
-    rows = [tuple(short for short, _ in COLUMNS.values()), *_rows(report)]
+        yield from (f"  {reason}" for reason in _reasons(finding))
+    rows = [tuple(COLUMNS.values()), *_rows(report)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     yield ""
     for name, *cells in rows:
@@ -102,19 +102,15 @@ def _html(report: Report) -> Iterator[str]:
     escape = html.escape
     yield f"{_STYLE}<p><strong>{escape(report.summary)}</strong></p>"
     for finding in report.findings:
-        remedies = "".join(f"<li><code>solutions/{page}</code></li>" for page in finding.remedies)
-        yield (
-            f"<details><summary>{escape(finding.verdict.capitalize())}: why, and what to do"
-            f"</summary><p>{escape(finding.sentence)}</p>"
-            f"<p>Threshold: {escape(finding.threshold)}</p>"
-            f"<p>To confirm: {escape(finding.confirm)}</p>"
-            + (f"<p>To read:</p><ul>{remedies}</ul>" if remedies else "")
-            + "</details>"
-        )
-    heads = "".join(f'<th scope="col">{escape(long)}</th>' for _, long in COLUMNS.values())
+        title = f"{finding.verdict.capitalize()}: why, and what to do"
+        yield f"<details><summary>{escape(title)}</summary>"
+        for line in (finding.sentence, *_reasons(finding)):
+            yield f"<p>{escape(line[0].upper() + line[1:])}</p>"
+        yield "</details>"
+    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in COLUMNS.values())
     yield (
         '<div class="vg-scroll" tabindex="0" role="region" aria-label="Evidence by layer">'
-        "<table><caption>Evidence for each layer, input side first</caption>"
+        f"<table><caption>Evidence for each layer, input side first. {LEGEND}</caption>"
         f"<thead><tr>{heads}</tr></thead><tbody>"
     )
     for name, *cells in _rows(report):
