@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import math
 from types import SimpleNamespace
 
 import equinox
@@ -20,7 +19,7 @@ from vgkit import data, monitor, theory
 from vgkit.diagnosis import verdicts as verdict_rules
 
 SPECS = {spec.name: spec for spec in zoo.specs()}
-RECORDS, DRAWN = diagnosis.load(), diagnosis.load(diagnosis.DRAWN)
+RECORDS = diagnosis.load()
 KEY = jax.random.key(0)
 DIGITS = data.digits()
 X, Y = jnp.asarray(DIGITS.x_train[:32], jnp.float32), jnp.asarray(DIGITS.y_train[:32])
@@ -198,48 +197,6 @@ def test_zeros_that_give_way_are_no_fault():
     report = vgkit.diagnose(mlp(), [*hidden, 0 * last], X, Y)
     assert report.healthy and report.layers[0].error_signal == 0 < report.ratio
     assert "a few steps open the way" in report.notes[0]
-
-
-@pytest.mark.parametrize("name", ["dead-relu-5", "slow-tanh-6"])
-def test_stored_truths_and_numbers_are_those_of_now(name):
-    now, stored = diagnosis.measure(SPECS[name]), RECORDS[name]
-    assert now["truth"] == stored["truth"]
-    for key, value in stored["numbers"].items():  # training amplifies rounding
-        assert math.isclose(now["numbers"][key], value, rel_tol=0.05, abs_tol=1e-300)
-
-
-def test_the_zoo_is_all_there():
-    assert set(RECORDS) == set(SPECS) and len(SPECS) >= 60
-    for half in diagnosis.halves(RECORDS):
-        for verdict in zoo.VERDICTS:
-            assert any(r["truth"][verdict] for r in half.values()), verdict
-            assert any(r["truth"][verdict] is False for r in half.values()), verdict
-
-
-@pytest.mark.parametrize("number", [7, 23, 42])
-def test_stored_verdicts_of_drawn_networks_are_those_of_now(number):
-    spec = zoo.drawn(*diagnosis.DRAW)[number]
-    assert diagnosis.verdicts(zoo.make(spec)[0]) == DRAWN[spec.name]["verdicts"]
-
-
-def test_the_drawn_networks_are_all_there():
-    assert list(DRAWN) == [spec.name for spec in zoo.drawn(*diagnosis.DRAW)]
-
-
-@pytest.mark.parametrize("scored", ["second half", "drawn"])
-def test_diagnose_errs_less_than_the_rules_in_common_use(scored):
-    first, second = diagnosis.halves(RECORDS)
-    rows = diagnosis.table(first, DRAWN if scored == "drawn" else second)
-    for verdict in {row[0] for row in rows}:
-        ours = [alarms + misses for v, rule, alarms, _, misses, _ in rows
-                if v == verdict and rule == "diagnose"]  # fmt: skip
-        theirs = [alarms + misses for v, rule, alarms, _, misses, _ in rows
-                  if v == verdict and rule != "diagnose"]  # fmt: skip
-        # Where no drawn network has the ailment, as with exploding, a rule may err nowhere.
-        strict = scored == "second half" or verdict == "vanishing"
-        assert all(ours[0] < errors if strict else ours[0] <= errors for errors in theirs)
-    if scored == "second half":
-        assert sum(row[2] + row[4] for row in rows if row[1] == "diagnose") <= 3
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e6])
