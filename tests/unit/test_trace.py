@@ -120,6 +120,7 @@ def test_a_loss_of_the_batch_and_a_loss_of_one_example():
 
     signals = grads.signals(mlp, PARAMS, X, Y, loss=mean)
     np.testing.assert_allclose(signals.error_norms, grads.signals(mlp, PARAMS, X, Y).error_norms)
+    assert signals.losses.shape == (BATCH,)
 
 
 def test_what_a_layer_does_not_have_is_missing():
@@ -231,27 +232,63 @@ def test_layers_around_and_inside_scans():
     assert np.isfinite(grads.signals(recurrent, params, x, Y).error_norms).all()
 
 
-def test_weights_that_are_stacked_on_the_way_have_no_rows_of_their_own():
-    def model(params, x):
-        rows = jnp.stack(params)
-        return jax.lax.scan(lambda h, w: (jnp.tanh(h @ w), None), x, rows)[0]
+def test_where_not_everything_passes_through_one_array():
+    w, last = jnp.eye(3), jnp.ones((3, 2))
 
-    params = [jnp.eye(3)] * 5
-    signals = grads.signals(model, params, X, Y)
-    assert len(signals.weight_gradients) == 5 and signals.weight_gradients[4].shape == (3, 3)
+    def around(params, x):  # what goes past the scan
+        z = x @ params[0]
+        h, _ = jax.lax.scan(lambda h, _: (jnp.tanh(h @ params[0]), None), z, length=3)
+        return (h + z) @ params[1]
+
+    def pair(params, x):  # two states
+        def step(state, _):
+            h, c = state
+            return (jnp.tanh(h @ params[0]) + c, c + h), None
+
+        (h, _), _ = jax.lax.scan(step, (x @ params[0], x), length=3)
+        return h @ params[1]
+
+    for model in (around, pair):
+        signals = grads.signals(model, (w, last), X, Y)
+        assert signals.hidden_gradients is None and len(signals.error_signals) == 5
+
+
+def test_activations():
+    def kinds(function):
+        graph = trace.read(function, (jnp.eye(3), jnp.ones((3, 3))), X).graph
+        return [activation.kind for activation in graph.activations]
+
+    gated = kinds(lambda p, x: jnp.tanh(x @ p[0]) * jax.nn.sigmoid(x @ p[1]))
+    assert gated == []  # each opens and closes the other
+    silu, relu = kinds(lambda p, x: jax.nn.relu(jax.nn.silu(x @ p[0]) @ p[1]))
+    assert "logistic" in silu and "max" in relu
+    assert kinds(lambda p, x: 2 * (x @ p[0]) - 1) == []  # linear
+
+
+def test_weights_that_are_rearranged_on_the_way_have_no_rows_of_their_own():
+    def model(arrange):
+        body = lambda h, w: (jnp.tanh(h @ w), None)  # noqa: E731
+        return lambda params, x: jax.lax.scan(body, x, arrange(params))[0]
+
+    stacked = grads.signals(model(jnp.stack), [jnp.eye(3)] * 3, X, Y)
+    assert [gradient.shape for gradient in stacked.weight_gradients] == [(3, 3)] * 3
+    moved = grads.signals(model(lambda w: jnp.moveaxis(w, 1, 0)), jnp.ones((3, 5, 3)), X, Y)
+    assert [gradient.shape for gradient in moved.weight_gradients] == [(3, 5, 3)] * 5
 
 
 def test_a_narrow_model_in_float64():
+    last = np.array([[1.0, -1.0]] * 3)
+
     def model(w, x):  # insists on a format of its own
-        return jax.nn.relu(x.astype(jnp.bfloat16) @ w.astype(jnp.bfloat16)) @ jnp.ones((3, 2))
+        return jax.nn.relu(x.astype(jnp.bfloat16) @ w.astype(jnp.bfloat16)) @ jnp.asarray(last)
 
     x = X.at[0].set(0.0)  # at 0 the slope of relu is 0 by its rule
     signals = grads.signals(model, jnp.eye(3) / 3, x, Y, dtype="float64")
-    outputs = np.maximum(np.asarray(x) / 3, 0) @ np.ones((3, 2))
-    np.testing.assert_allclose(signals.losses, np.full(BATCH, np.log(2)), rtol=1e-12)
-    assert outputs.shape == (BATCH, 2)
-    delta = (0.5 - np.eye(2)[Y]) @ np.ones((2, 3)) * (np.asarray(x) > 0)
-    np.testing.assert_allclose(signals.error_signals[0], delta, atol=1e-12)
+    exp = np.exp(np.maximum(np.asarray(x) / 3, 0) @ last)
+    share = exp / exp.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(signals.losses, -np.log(share[range(BATCH), Y]), rtol=1e-12)
+    delta = (share - np.eye(2)[Y]) @ last.T * (np.asarray(x) > 0)
+    np.testing.assert_allclose(signals.error_signals[0], delta, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
