@@ -264,6 +264,13 @@ def test_activations():
     assert "logistic" in silu and "max" in relu
     assert kinds(lambda p, x: 2 * (x @ p[0]) - 1) == []  # linear
 
+    def after_scan(w, x):
+        _, z = jax.lax.scan(lambda state, row: (state, row @ w), 0.0, x[None])
+        return jax.nn.relu(z)[0]
+
+    (relu,) = trace.read(after_scan, jnp.eye(3), X).graph.activations
+    assert relu.units == (2,)  # of iterations, examples and units
+
 
 def test_weights_that_are_rearranged_on_the_way_have_no_rows_of_their_own():
     def model(arrange):
