@@ -93,6 +93,21 @@ def test_a_unit_with_a_small_slope_is_not_dead():
     assert [layer.dead for layer in none] == [1.0] * 4
 
 
+def test_units_are_dead_that_wider_inputs_do_not_reach():
+    def model(params, x):
+        return jax.nn.relu(x @ params[0] - params[1]) @ params[2]
+
+    random = np.random.default_rng(0)
+    x, y = jnp.asarray(random.standard_normal((32, 16)), jnp.float32), Y % 4
+    w, last = (jnp.asarray(random.standard_normal(shape) / 4, jnp.float32)
+               for shape in ((16, 16), (16, 4)))  # fmt: skip
+    highest = jnp.max(x @ w, axis=0)
+    for above, dead in ((0.1, False), (100.0, True)):
+        shift = jnp.where(jnp.arange(16) < 12, highest + above, 0.0)[None]
+        report = vgkit.diagnose(model, (w, shift, last), x, y)
+        assert report.layers[0].dead == 0.75 and ("dead units" in report.verdicts) == dead
+
+
 def test_the_allowance_for_finite_width():
     # Hanin 2018: 5/n for the variance of ln of the squared norm; half its root for the norm.
     assert verdict_rules.spread([100] * 20) == pytest.approx(0.5)
@@ -235,6 +250,7 @@ def test_frozen_layers():
     optimiser = optax.multi_transform({"held": optax.set_to_zero(), "free": optax.sgd(0.1)}, labels)
     assert verdicts(behind, weights(), X, Y) == ("frozen layer",)
     assert verdicts(mlp(), weights(), X, Y, optimiser=optimiser) == ("frozen layer",)
+    assert verdicts(mlp(), weights(1), X, Y, optimiser=optax.sgd(0.0)) == ("healthy",)
 
 
 # Bad input, and little of it
