@@ -123,7 +123,7 @@ def slope(
 
 @partial(jax.jit, static_argnums=0)
 def _slope(phi: Function, z: Float[Array, "..."]) -> Float[Array, "..."]:
-    return jax.jvp(phi, [z], [jnp.ones_like(z)])[1]
+    return jnp.vectorize(jax.grad(phi))(z)
 
 
 def slope_range(activation: str | Function) -> tuple[float | Array, float | Array]:

@@ -134,7 +134,7 @@ def test_random_moves(own):
 
     others = drawn()
     problems = []
-    page.on("pageerror", problems.append)
+    page.on("pageerror", lambda error: problems.append(error))
     session = page.context.new_cdp_session(page)
     collect = page.get_by_role("button", name=re.compile("Collect|blocks"))
 
