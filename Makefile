@@ -77,7 +77,7 @@ check: $(VENV)/.test ## What takes longer: build the book; test every page, note
 # In environments of their own. The book is left out: it stays with Jupyter Book 1 and the pinned versions.
 latest oldest: ## Run the unit tests with the newest releases, or with the oldest that pyproject.toml allows
 	$(PYTHON) -m venv --clear _build/$@
-	sed -nE 's/.*"([a-z]+)>=([0-9.]+)".*/\1==\2/p' pyproject.toml > _build/oldest.txt
+	grep -E '^(dependencies|course) =' pyproject.toml | grep -oE '[a-z]+>=[0-9.]+' | sed 's/>=/==/' > _build/oldest.txt
 	_build/$@/bin/python -m pip install --quiet --upgrade pip
 	_build/$@/bin/python -m pip install --quiet --group unit --editable ".[course]" \
 	  $(if $(filter oldest,$@),--constraint _build/oldest.txt)
