@@ -74,14 +74,15 @@ check: $(VENV)/.test ## What takes longer: build the book; test every page, note
 	$(MAKE) book
 	$(PYTEST) tests/notebooks tests/results tests/book
 
-# In environments of their own. The book is left out: it stays with Jupyter Book 1 and the pinned versions.
+# In environments of their own. The book is left out: it stays with Jupyter Book 1 and the pinned versions. Old
+# releases warn of what newer ones of other packages have changed.
 latest oldest: ## Run the unit tests with the newest releases, or with the oldest that pyproject.toml allows
 	$(PYTHON) -m venv --clear _build/$@
-	sed -nE 's/.*"([a-z]+)>=([0-9.]+)".*/\1==\2/p' pyproject.toml > _build/oldest.txt
+	grep -E '^(dependencies|course) =' pyproject.toml | grep -oE '[a-z]+>=[0-9.]+' | sed 's/>=/==/' > _build/oldest.txt
 	_build/$@/bin/python -m pip install --quiet --upgrade pip
 	_build/$@/bin/python -m pip install --quiet --group unit --editable ".[course]" \
 	  $(if $(filter oldest,$@),--constraint _build/oldest.txt)
-	_build/$@/bin/python -m pytest -n 2 --dist loadfile tests/unit
+	_build/$@/bin/python -m pytest -n 2 --dist loadfile tests/unit $(if $(filter oldest,$@),-o filterwarnings=default)
 
 # mutmut names the changes of a function by numbers; the fifth of each makes a fixed sample of formulas.
 mutations: $(VENV)/.test ## Change one formula of every function; list the changes that no test notices (about an hour)
