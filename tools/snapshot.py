@@ -104,7 +104,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
             elif problem := unequal(before[name], after[name]):
                 yield f"explorer {title!r}, {name}: {problem}"
     for before, after in zip(old["text"], new["text"], strict=False):
-        if not alike_text(before, after):
+        if not same_text(before, after):
             yield f"text: {before!r} -> {after!r}"
     if len(old["text"]) != len(new["text"]):
         yield f"text: {len(old['text'])} lines -> {len(new['text'])}"
@@ -125,7 +125,7 @@ def unequal(old: dict[str, Any], new: dict[str, Any]) -> str:
     return f"{bad.sum()} of {bad.size} differ, first {a[place]:.4g} -> {b[place]:.4g} at {place}"
 
 
-def alike_text(old: str, new: str) -> bool:
+def same_text(old: str, new: str) -> bool:
     """Whether two lines are the same but for the last digits of their numbers."""
     if NUMBER.sub("#", old) != NUMBER.sub("#", new):
         return False
