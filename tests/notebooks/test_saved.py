@@ -17,7 +17,9 @@ SOURCE = {page: (ROOT / f"{page}.md").read_text() for page in pages.all_pages()}
 LESSONS = [page for page, text in SOURCE.items() if "{exercise-start}" in text]
 CODE = [page for page, text in SOURCE.items() if "```{code-cell}" in text]
 RUN = """import json, sys
+from IPython.core.interactiveshell import InteractiveShell
 sys.modules["myst_nb"] = None
+InteractiveShell.instance()  # a notebook's cells find one, and display() needs it
 exec(open("page.py").read())
 print(json.dumps(vars(said) if "said" in globals() else {}))
 """
