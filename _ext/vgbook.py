@@ -23,6 +23,8 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.fileutil import copy_asset
 
+from vgcourse.page import text
+
 ROOT = Path(__file__).parent.parent
 COMPUTES = ("jax", "jaxlib", "numpy", "optax", "matplotlib", "ipywidgets", "myst-nb")
 REPEATED = re.compile(r"<(script class=\"vg-script\"|style)>.*?</(?:script|style)>", re.DOTALL)
@@ -75,6 +77,7 @@ def repository(config: Config) -> tuple[str, str]:
 def configure(app: Sphinx, config: Config) -> None:
     """Set what depends on this machine: where results are kept, and where links lead."""
     app.add_role("eval", Said(), override=True)
+    app.add_role("number", Number(), override=True)
     kept = Path(app.outdir).parent / ".jupyter_cache"
     config.nb_execution_cache_path = str(kept / config.vgbook_fingerprint)
     for old in kept.glob("*"):
@@ -207,6 +210,22 @@ class Said(PasteTextRole):
             env = self.document.settings.env
             kept = env.metadata[env.docname].setdefault("said", {})
             kept[self.text] = "".join(node.astext() for node in found)
+        return found, messages
+
+
+class Number(PasteTextRole):
+    """The role {number}`name` or {number}`name .0%`: a number that the page's code handed over."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """The number as text, kept as it is for the page's notebook."""
+        self.text, _, form = self.text.partition(" ")
+        name = self.text
+        found, messages = super().run()
+        for node in found:
+            number = float(node.astext())
+            env = self.document.settings.env
+            env.metadata[env.docname].setdefault("numbers", {})[name] = number
+            node.children = [nodes.Text(text(number, form))]
         return found, messages
 
 

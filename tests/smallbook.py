@@ -45,11 +45,12 @@ import powers
 import questions
 from vgcourse import page, selfcheck
 
-said, say = page.numbers()
+said, say = page.texts()
 say(share=(1 / 8, ".3f"))
+page.numbers({{"left": 5.68e-5, "part": 0.684}})
 ```
 
-It is {{eval}}`said.share`.
+It is {{eval}}`said.share`, and {{number}}`left` or {{number}}`part .0%`.
 
 ```{{code-cell}} ipython3
 powers.make()

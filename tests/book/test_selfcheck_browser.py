@@ -1,5 +1,7 @@
 """Self-checks: the form as a reader uses it."""
 
+import re
+
 import pytest
 from conftest import faults
 from questions import three
@@ -9,7 +11,7 @@ from vgcourse import selfcheck
 
 ASK = "Type a number first, such as 0.05 or 1e-5."
 TYPED = {
-    "✓ Right. Exactly.": ("2e-5", "0.00002", " 0,0000205 ", "2·10^-5", "2 x 10^−5"),
+    "✓ Right. Exactly.": ("2e-5", "0.00002", " 0,0000205 ", "2·10^-5", "2 x 10^−5", "2 × 10⁻⁵"),
     "✗ Not so. More than that.": ("10^-5", "0", "-2e-5"),
     "✗ Not so. Less than that.": ("2.2e-5", "1.000"),
     ASK: ("", "two", "1.5.2", "Infinity"),
@@ -129,6 +131,53 @@ def test_a_browser_that_stores_nothing_still_gives_feedback(opened, script):
     assert page.problems == []
 
 
+@pytest.fixture
+def waiting(open_page, tmp_path):
+    """A section with a prediction before its answer, and another section."""
+    question = selfcheck.power("What is left?", 3e-4, (-9, 0), "Yes.", "More.", "Less.")
+    html = selfcheck.predict("demo", question).html()
+    path = tmp_path / "predict.html"
+    head = '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">'
+    path.write_text(
+        f'{head}<title>P</title><main><h1>P</h1><section><div class="cell">{html}</div>'
+        '<p id="answer">The answer.</p><section id="next"><h2>Next</h2></section></section></main>',
+        "utf-8",
+    )
+    return lambda **options: open_page(path.as_uri(), **options)
+
+
+def test_a_prediction_keeps_the_answer_back(waiting):
+    page = waiting(viewport={"width": 380, "height": 700})
+    told, slider = page.locator("#answer"), page.get_by_role("slider")
+    assert told.is_hidden() and page.locator("#next").is_visible() and faults(page) == []
+    slider.press("ArrowRight")
+    assert page.locator("output").inner_text() == "10⁻⁴"
+    assert told.is_hidden()
+    page.get_by_role("button", name="Check").click()
+    assert status(page, 0) == "✓ Right. Yes." and told.is_visible()
+    assert page.locator(".vg-skip").is_hidden() and page.problems == []
+
+
+def test_a_prediction_can_be_skipped(waiting):
+    page = waiting()
+    page.emulate_media(media="print")
+    assert page.locator("#answer").is_visible()
+    page.emulate_media(media="screen")
+    page.get_by_role("button", name="Show it now").click()
+    assert page.locator("#answer").is_visible() and status(page, 0) == ""
+    again = waiting()
+    again.get_by_role("button", name="Always").click()
+    assert again.locator("#answer").is_visible()
+    linked = waiting()
+    linked.evaluate("location.hash = 'answer'")
+    linked.wait_for_function("document.getElementById('answer').getClientRects().length > 0")
+
+
+def test_without_a_script_a_prediction_hides_nothing(waiting):
+    page = waiting(java_script_enabled=False)
+    assert page.locator("#answer").is_visible() and page.locator(".vg-skip").is_hidden()
+
+
 def test_without_a_script(opened):
     page = opened(java_script_enabled=False)
     assert page.get_by_role("button").count() == 0 and page.locator(".vg-score").is_hidden()
@@ -174,7 +223,8 @@ def test_every_answer_of_the_book_is_judged(book, open_page, page):
         for text, right in zip(choices, marks, strict=bool(choices)):
             assert text.startswith("✓" if right else "✗")
         if not choices:  # the digits that the answer is shown with are near enough
-            shown = asked.locator("li[data-right] strong").text_content().split()[1]
+            shown = asked.locator("li[data-right] strong").text_content()
+            shown = re.match(r"✓ (\S+(?:\s×\s\S+)?)", shown)[1]
             for typed, mark in ((shown, "✓"), ("1e30", "✗"), ("-1e30", "✗")):
                 asked.get_by_role("textbox").fill(typed)
                 asked.get_by_role("button").click()

@@ -48,7 +48,7 @@ def test_a_page_is_accessible_and_works(built, address, open_page, width, theme,
     assert page.locator("svg.vg-figure").count() == 1
     assert page.get_by_role("img", name="A line that rises from 1 to 2").is_visible()
     assert page.locator(".vg-quiz[data-ready] form").count() == 3
-    assert "It is 0.125." in page.locator("main").inner_text()
+    assert "It is 0.125, and 5.7\xa0×\xa010⁻⁵ or 68\u202f%." in page.locator("main").inner_text()
 
 
 def test_descriptions_cards_and_sitemap(built):
@@ -116,7 +116,10 @@ def test_a_saved_notebook_stands_alone(built):
     assert links in words
     assert f"![a picture]({HERE}_images/explorer.png)" in words
     assert (built / "_images" / "explorer.png").is_file()
-    assert "It is 0.125." in words and "### Exercise 1\nHow many?" in words
+    assert (
+        "It is 0.125, and 5.7\xa0×\xa010⁻⁵ or 68\u202f%." in words
+        and "### Exercise 1\nHow many?" in words
+    )
     assert "glue" not in code and "myst" not in code
     archive = "https://github.com/someone/course/archive/refs/heads/main.zip"
     assert f'%pip install --quiet "vgkit[course] @ {archive}"' in code

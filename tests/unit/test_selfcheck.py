@@ -38,7 +38,7 @@ def test_nothing_visible_gives_the_answer_away():
     folds = re.findall("<details>.*?</details>", text)
     assert [fold.count("<li") for fold in folds] == [2, 3, 2]
     assert all(fold.count("<li data-right>") == 1 for fold in folds)
-    assert "✓ 2e-05" in folds[1] and "✓ Curve B" in folds[2] and "It grows." in folds[2]
+    assert "✓ 2\xa0×\xa010⁻⁵" in folds[1] and "✓ Curve B" in folds[2] and "It grows." in folds[2]
     assert text.count('<button type="submit" disabled hidden>') == 3
 
 
@@ -65,6 +65,8 @@ def test_the_span_of_a_number():
     assert span == pytest.approx((-2.2, -2, -1.8))
     zero = selfcheck.number("Q", np.float32(0), "r", "s", "l", absolute=1e-3)
     assert zero.span == (-1e-3, 0, 1e-3)
+    power = selfcheck.power("Q", 3e-4, (-9, 0), "r", "s", "l", decades=0.5).span
+    assert np.log10(power) == pytest.approx(np.log10(3e-4) + np.array([-0.5, 0, 0.5]))
 
 
 def wrong(**changed):
@@ -84,6 +86,8 @@ def wrong(**changed):
         (lambda: selfcheck.number("Q", 1, "r", "s", "l", absolute=0.0), "absolute must be p"),
         (lambda: selfcheck.number("Q", 0, "r", "s", "l"), "absolute must be given"),
         (lambda: selfcheck.number("Q", 1, "r", "", "l"), "got '' on 'small'"),
+        (lambda: selfcheck.power("Q", 0.0, (-3, 0), "r", "s", "l"), "value must be positive"),
+        (lambda: selfcheck.power("Q", 2.0, (-3, 0), "r", "s", "l"), "must enclose the value"),
         (lambda: selfcheck.show("p", []), "at least one question"),
         (lambda: selfcheck.show("p", [three()[0]] * 2), "twice"),
         (lambda: plot(feedback={"A": "f", "C": "g"}), "on the curves A, B; got A, C"),

@@ -10,9 +10,13 @@ At the end of a cell::
                         {"A": "...", "B": "..."}, right="B", log=True),
     ]
     selfcheck.show("depth", quiz)
+
+And before a figure, which then waits for the reader's answer::
+
+    selfcheck.predict("depth", selfcheck.power("What is left?", share, (-30, 0), ...))
 """
 
-from vgcourse.selfcheck.page import Quiz, show
-from vgcourse.selfcheck.questions import Question, Span, choice, curve, number
+from vgcourse.selfcheck.page import Quiz, predict, show
+from vgcourse.selfcheck.questions import Question, Span, choice, curve, number, power
 
-__all__ = ["Question", "Quiz", "Span", "choice", "curve", "number", "show"]
+__all__ = ["Question", "Quiz", "Span", "choice", "curve", "number", "power", "predict", "show"]

@@ -8,6 +8,14 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from vgcourse.selfcheck.questions import Question
+from vgkit._typeset import typeset
+
+SCORE = '<div class="vg-score" hidden><p></p><button type="button">Forget my answers</button></div>'
+SKIP = (
+    '<p class="vg-skip" hidden>The answer appears when you have decided. '
+    '<button type="button">Show it now</button> '
+    '<button type="button">Always show answers</button></p>'
+)
 
 
 class Quiz(NamedTuple):
@@ -16,10 +24,12 @@ class Quiz(NamedTuple):
     Attributes:
         page: The page's label; answers are stored under it in the reader's browser.
         questions: In the order shown.
+        prediction: Whether it is a question before its answer: what follows waits for it.
     """
 
     page: str
     questions: tuple[Question, ...]
+    prediction: bool = False
 
     def html(self) -> str:
         """The forms, their style and their script, which works wherever the HTML stands.
@@ -30,17 +40,21 @@ class Quiz(NamedTuple):
         style, script = (
             folder.joinpath(f"quiz.{kind}").read_text("utf-8") for kind in ("css", "js")
         )
-        forms = "".join(_form(self.page, i, q) for i, q in enumerate(self.questions, start=1))
+        number = "" if self.prediction else "{}. "
+        forms = "".join(
+            _form(self.page, number.format(i), q) for i, q in enumerate(self.questions, start=1)
+        )
+        kind, below = ("vg-quiz vg-predict", SKIP) if self.prediction else ("vg-quiz", SCORE)
         return (
-            f'<style>{style}</style><div class="vg-quiz">{forms}'
-            '<div class="vg-score" hidden><p></p>'
-            '<button type="button">Forget my answers</button></div></div>'
+            f'<style>{style}</style><div class="{kind}">{forms}{below}</div>'
             f'<script>(() => {{"use strict";\n{script}}})();</script>'
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude
         lines = [f"{i}. {question.text}" for i, question in enumerate(self.questions, start=1)]
+        if self.prediction:
+            lines = [f"Predict. {self.questions[0].text}"]
         return {"text/plain": "\n".join(lines), "text/html": self.html()}
 
 
@@ -63,12 +77,23 @@ def show(page: str, questions: Sequence[Question]) -> Quiz:
     return Quiz(page, tuple(questions))
 
 
-def _form(page: str, position: int, question: Question) -> str:
-    field = _choices(question) if question.span is None else _field(question)
+def predict(page: str, question: Question) -> Quiz:
+    """Ask before the answer: in the book, the rest of the section appears when it is given.
+
+    Args:
+        page: The page's label.
+        question: From `choice`, `number`, `power` or `curve`.
+    """
+    return Quiz(page, (question,), prediction=True)
+
+
+def _form(page: str, number: str, question: Question) -> str:
+    make = _choices if question.span is None else _slider if question.powers else _field
+    field = make(question)
     span = question.span and f' data-low="{question.span.low!r}" data-high="{question.span.high!r}"'
     return (
         f'<form data-key="{_key(page, question)}"{span or ""} autocomplete="off" novalidate>'
-        f"<fieldset><legend>{position}. {_inline(question.text)}</legend>"
+        f"<fieldset><legend>{number}{_inline(question.text)}</legend>"
         f"{question.picture}{field}</fieldset>"
         # Disabled, it keeps the Enter key from sending the form where there is no script.
         '<button type="submit" disabled hidden>Check</button>'
@@ -94,11 +119,21 @@ def _field(question: Question) -> str:
     )
 
 
+def _slider(question: Question) -> str:
+    low, high = question.powers
+    middle = (low + high) // 2
+    return (
+        f'<label><input type="range" name="answer" min="{low}" max="{high}" step="1" '
+        f'value="{middle}" aria-label="Power of ten"> '
+        f"<output>{typeset(f'1e{middle:+}')}</output></label>"
+    )
+
+
 def _answers(question: Question) -> str:
     """Every answer with its feedback; the script takes what it says from here."""
     names = {answer: answer for answer in question.feedback}
     if question.span:
-        exact = f"{question.span.value:.4g} {question.unit}".strip()
+        exact = typeset(f"{question.span.value:.4g} {question.unit}".strip())
         names = {"right": exact, "small": "Smaller", "large": "Larger"}
     items = "".join(
         f"<li{' data-right' * (answer == question.right)}>"

@@ -1,4 +1,4 @@
-"""What a question is made of, and the three kinds of questions."""
+"""What a question is made of, and the kinds of questions."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, SupportsFloat
@@ -25,7 +25,7 @@ class Span(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A question with feedback on every answer; `choice`, `number` and `curve` make one.
+    """A question with feedback on every answer; `choice`, `number`, `power`, `curve` make one.
 
     Attributes:
         text: The question. Words between backticks are set as code, here and in all texts.
@@ -35,6 +35,7 @@ class Question(NamedTuple):
         span: For a number, which ones are right; None for a choice.
         unit: What stands behind the number.
         picture: HTML of the figure that the question is about, or nothing.
+        powers: For a power of ten, the exponents at the two ends of its slider.
     """
 
     text: str
@@ -43,6 +44,7 @@ class Question(NamedTuple):
     span: Span | None = None
     unit: str = ""
     picture: str = ""
+    powers: tuple[int, int] | None = None
 
 
 def choice(text: str, feedback: Mapping[str, str], right: str) -> Question:
@@ -97,6 +99,41 @@ def number(
     feedback = {"right": right, "small": small, "large": large}
     _complete(text, feedback)
     return Question(text, feedback, "right", Span(value - within, value, value + within), unit)
+
+
+def power(
+    text: str,
+    value: SupportsFloat,
+    powers: tuple[int, int],
+    right: str,
+    small: str,
+    large: str,
+    decades: float = 1.0,
+) -> Question:
+    """A power of ten that the reader sets by a slider, right within some decades of the value.
+
+    Args:
+        text: The question.
+        value: The right answer, positive, computed on the page.
+        powers: Exponents at the slider's two ends.
+        right: Feedback on the right answer.
+        small: Feedback on a smaller number.
+        large: Feedback on a larger one.
+        decades: How far from the value an answer may be.
+
+    Raises:
+        ValueError: If a feedback is missing, or the value is not positive or beyond the ends.
+    """
+    value = float(value)
+    _check.positive("value", value)
+    _check.positive("decades", decades)
+    low, high = powers
+    if not 10.0**low <= value <= 10.0**high:
+        raise ValueError(f"powers must enclose the value {value:.1e}; got {powers}")
+    feedback = {"right": right, "small": small, "large": large}
+    _complete(text, feedback)
+    span = Span(value / 10**decades, value, value * 10**decades)
+    return Question(text, feedback, "right", span, powers=(low, high))
 
 
 def curve(

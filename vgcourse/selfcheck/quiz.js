@@ -1,6 +1,10 @@
-// Feedback on every answer, and a score that stays in this browser.
+// Feedback on every answer, and a score that stays in this browser. A prediction keeps the rest of its
+// section back until it is answered.
 
 const STORE = "vgkit-selfcheck";
+const ALWAYS = "always-show";
+const FORGET = "vg-forget";
+const OPEN = "vg-open";
 
 // Answers by the questions' keys. A browser may refuse to keep them; then they last as long as the page.
 function stored() {
@@ -19,25 +23,40 @@ function store(changed) {
   } catch { /* nothing is kept */ }
 }
 
-// A number as people write it: 0.05, 0,05, 5e-2, 5·10^-2; NaN for anything else.
+const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
+// A number as people write it: 0.05, 0,05, 5e-2, 5·10^-2, 5 × 10⁻²; NaN for anything else.
 function parse(text) {
-  const plain = text.replace(/\s/g, "").replace(/−/g, "-").replace(/^([^.,]*),([^.,]*)$/, "$1.$2")
+  const plain = text.replace(/\s/g, "").replace(/[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+$/, (power) => `^${power}`).replace(/[⁻−]/g, "-")
+    .replace(/[⁰¹²³⁴⁵⁶⁷⁸⁹]/g, (digit) => SUPERSCRIPTS.indexOf(digit)).replace(/^([^.,]*),([^.,]*)$/, "$1.$2")
     .replace(/^(?:([^x×*·]+)[x×*·])?10\^/, (_, factor) => `${factor ?? 1}e`);
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain) ? Number(plain) : NaN;
 }
+
+// A slider's answer is a power of ten.
+const powerOfTen = (n) => `10${String(n).replace("-", "⁻").replace(/\d/g, (digit) => SUPERSCRIPTS[digit])}`;
+const numberOf = ({ type, value }) => (type === "range" ? 10 ** Number(value) : parse(value));
 
 // Which of its answers a form holds: right, small and large are a number's 0, 1 and 2.
 function position(form) {
   const { low, high } = form.dataset;
   if (low === undefined) return Number(form.querySelector("input:checked")?.value ?? NaN);
-  const value = parse(form.elements.answer.value);
+  const value = numberOf(form.elements.answer);
   return Number.isNaN(value) ? NaN : value < Number(low) ? 1 : value > Number(high) ? 2 : 0;
 }
 
 function start(root) {
   const forms = [...root.querySelectorAll("form")];
   const score = root.querySelector(".vg-score");
+  const skip = root.querySelector(".vg-skip");
   let known = stored();
+
+  const waits = () => skip && !known[ALWAYS] && !forms.some((form) => known[form.dataset.key]);
+
+  function wait(still) {
+    root.toggleAttribute("data-waiting", still);
+    if (skip) skip.hidden = !still;
+  }
 
   function tell(form, mark, words) {
     form.dataset.state = mark;
@@ -55,6 +74,7 @@ function start(root) {
   }
 
   function tally() {
+    if (!score) return;
     const answered = forms.map((form) => known[form.dataset.key]).filter(Boolean);
     const first = answered.filter((answer) => answer.first).length;
     score.querySelector("p").textContent = `${first} of ${forms.length} right at the first try, `
@@ -72,6 +92,7 @@ function start(root) {
     known = { ...known, [key]: answer };
     store({ [key]: answer });
     tally();
+    wait(false);
   }
 
   // JupyterLab takes arrows and Enter for commands of its own, but not from an element that says so.
@@ -84,22 +105,53 @@ function start(root) {
       event.preventDefault();
       check(form);
     });
-    form.addEventListener("input", () => tell(form, "", []));
+    const label = () => {
+      const output = form.querySelector("output");
+      if (output) output.value = powerOfTen(form.elements.answer.value);
+    };
+    form.addEventListener("input", () => {
+      tell(form, "", []);
+      label();
+    });
     if (known[form.dataset.key]) {
       form.elements.answer.value = known[form.dataset.key].given;
+      label();
       grade(form);
     }
   }
-  score.hidden = false;
-  score.querySelector("button").addEventListener("click", () => {
+  document.addEventListener(FORGET, () => {
     known = {};
-    store(Object.fromEntries(forms.map((form) => [form.dataset.key, undefined])));
+    store(Object.fromEntries([ALWAYS, ...forms.map((form) => form.dataset.key)].map((key) => [key, undefined])));
     for (const form of forms) {
       form.reset();
-      tell(form, "", []);
+      form.dispatchEvent(new Event("input"));
     }
     tally();
+    wait(waits());
   });
+  if (score) {
+    score.hidden = false;
+    score.querySelector("button").addEventListener("click", () => document.dispatchEvent(new Event(FORGET)));
+  }
+  if (skip) {
+    const [once, always] = skip.querySelectorAll("button");
+    once.addEventListener("click", () => wait(false));
+    always.addEventListener("click", () => {
+      store({ [ALWAYS]: true });
+      document.dispatchEvent(new Event(OPEN));
+    });
+    document.addEventListener(OPEN, () => wait(false));
+    // A link may lead to what is not shown yet.
+    const seek = () => {
+      const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      if (!target || target.getClientRects().length) return;
+      wait(false);
+      target.scrollIntoView();
+    };
+    addEventListener("hashchange", seek);
+    document.addEventListener("DOMContentLoaded", seek);
+  }
+  wait(waits());
   tally();
 }
 
