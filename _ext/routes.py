@@ -1,8 +1,9 @@
 """The map of pages and the routes through them, from the head of each page.
 
-There a page states "**Before:** {ref}`depth` (necessary). **Time:** 40 minutes." In the text,
-containers of the classes vg-map and vg-route mark where the map and the sums of minutes go.
-JupyterLab shows what the containers hold.
+There a page states "**Before:** {ref}`depth` (necessary). **Time:** 40 minutes.", or "**Time:** 25
+minutes to read, 30 for the exercises.", which are added up. In the text, containers of the classes
+vg-map and vg-route mark where the map and the sums of minutes go. JupyterLab shows what the
+containers hold.
 """
 
 import re
@@ -17,7 +18,8 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).parent.parent
 HEAD = re.compile(
     r"\((?P<label>[\w-]+)\)=\n# (?P<title>.*?)\n.*?"
-    r"\*\*Before:\*\* (?P<before>.*?)\s\*\*Time:\*\* (?P<minutes>\d+) minutes",
+    r"\*\*Before:\*\* (?P<before>.*?)\s\*\*Time:\*\* (?P<minutes>\d+) minutes"
+    r"(?:\s+to\s+read,\s+(?P<exercises>\d+))?",
     re.DOTALL,
 )
 NEED = re.compile(r"([^()]*)\((?:both )?(necessary|helpful)\)")
@@ -44,7 +46,7 @@ def lesson(name: str, text: str) -> Page | None:
     for names, kind in NEED.findall(head["before"]):
         before[kind] += re.findall(r"\{ref\}`([\w-]+)`", names)
     title = re.split("[:,]", head["title"])[0]
-    minutes = int(head["minutes"])
+    minutes = int(head["minutes"]) + int(head["exercises"] or 0)
     return Page(name, head["label"], title, minutes, *map(tuple, before.values()))
 
 

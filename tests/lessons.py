@@ -9,7 +9,15 @@ from tools import pages
 CHAPTERS = {p: (ROOT / f"{p}.md").read_text() for p in pages.all_pages() if "chapters/" in p}
 LESSONS = {p: text for p, text in CHAPTERS.items() if "**Time:**" in text}
 LABEL = {re.search(r"\((\S+)\)=", text)[1]: p for p, text in CHAPTERS.items()}
-TIME = {p: int(re.search(r"\*\*Time:\*\* (\d+) minutes", text)[1]) for p, text in LESSONS.items()}
+
+
+def minutes(text):
+    """To read a page, and for its exercises where it says these apart."""
+    stated = r"\*\*Time:\*\* (\d+) minutes(?:\s+to\s+read,\s+(\d+)\s+for\s+the\s+exercises)?"
+    return [int(part) for part in re.search(stated, text).groups() if part]
+
+
+TIME = {p: sum(minutes(text)) for p, text in LESSONS.items()}
 
 
 def needs(page, kind="necessary"):

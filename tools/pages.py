@@ -41,7 +41,7 @@ def asking() -> list[str]:
 
 def figures(text: str) -> int:
     """How many pictures a page shows: new ones, and those shown once more."""
-    return len(re.findall(r"plt\.subplots\(|^figure$", text, re.MULTILINE))
+    return len(re.findall(r"plt\.subplots\(|^figure$|^\w+\.figure_\w+\(", text, re.MULTILINE))
 
 
 def _with(pattern: str) -> list[str]:

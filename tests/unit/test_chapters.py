@@ -1,7 +1,10 @@
 """Every lesson has its parts, gives its numbers by code, and asks its reader."""
 
+import importlib
 import re
 
+import jupytext
+import numpy as np
 import pytest
 from lessons import CHAPTERS, LESSONS
 
@@ -21,8 +24,9 @@ Exercises""".splitlines()
 def test_a_lesson_has_its_parts(page):
     text, remedy = LESSONS[page], "/solutions/" in page
     heads = re.findall("^## (.*)", text, re.M)
-    parts = ["What you will learn", "**Before:**", "**Time:**", "**Predict.**", "{cite:"]
+    parts = ["What you will learn", "**Before:**", "**Time:**", "{cite:"]
     assert [part for part in parts if part not in text] == []
+    assert "**Predict.**" in text or re.search(r"^\w+\.predict_\w+\(\)$", text, re.M)
     wanted = REMEDY if remedy else ["A surprise", "Take-away", "Check yourself", "Exercises"]
     assert [head for head in heads if head in wanted] == wanted
     exercises = re.findall(r"```\{exercise-start\}\n:label: (\S+)", text)
@@ -34,7 +38,15 @@ def test_a_lesson_has_its_parts(page):
     assert text.count("image: {alt:") == pages.figures(text)
 
 
-@pytest.mark.parametrize("page", CHAPTERS)
+MODULES = {
+    page: re.search(r"page\.numbers\((\w+)\.numbers\(\)\)", text)[1]
+    for page, text in CHAPTERS.items()
+    if "page.numbers(" in text
+}
+"""Names of the modules of vgcourse behind the pages that have one."""
+
+
+@pytest.mark.parametrize("page", CHAPTERS.keys() - MODULES.keys())
 def test_every_number_in_the_prose_comes_from_a_cell(page):
     text = CHAPTERS[page]
     calls = " ".join(re.findall(r"^say\(.*?\)\n", text, re.M | re.S))
@@ -42,12 +54,40 @@ def test_every_number_in_the_prose_comes_from_a_cell(page):
     assert used and used == set(re.findall(r"(\w+)=\(", calls))
 
 
+@pytest.mark.parametrize("page", MODULES)
+def test_every_number_in_the_prose_comes_from_the_page_s_module(page):
+    text = CHAPTERS[page]
+    numbers = importlib.import_module(f"vgcourse.{MODULES[page]}").numbers()
+    assert all(np.isfinite(float(value)) for value in numbers.values())
+    assert set(re.findall(r"\{number\}`(\w+)", text)) == numbers.keys()
+    assert "{eval}" not in text and "assert " not in text  # what is asserted is in the unit tests
+
+
+@pytest.mark.parametrize("page", MODULES)
+def test_code_in_view_is_short(page):
+    """At most 12 lines a cell, 75 columns, and 35 lines before the questions."""
+    before = CHAPTERS[page].split("## Check yourself")[0]
+    cells = jupytext.reads(before, fmt="md:myst").cells
+    hidden = {"remove-cell", "remove-input", "hide-input", "hide-cell"}
+    shown = [
+        cell.source.splitlines()
+        for cell in cells
+        if cell.cell_type == "code" and not hidden & set(cell.metadata.get("tags", []))
+    ]
+    assert max(map(len, shown)) <= 12 and sum(map(len, shown)) <= 35
+    assert max(len(line) for cell in shown for line in cell) <= 75
+
+
 @pytest.mark.parametrize("page", LESSONS)
 def test_a_lesson_asks_its_reader(page):
     text = LESSONS[page]
     before, asked, _ = re.split("^## (?:Check yourself|Exercises)$", text, flags=re.M)
     label = re.search(r"^\((.+)\)=$", before, re.M)[1]
-    assert asked.count(f'selfcheck.show("{label}", [') == 1  # answers are kept under the label
-    kinds = re.findall(r"^    selfcheck\.(\w+)\(", asked, re.M)
+    assert asked.count(f'selfcheck.show("{label}", ') == 1  # answers are kept under the label
+    if page in MODULES:
+        questions = importlib.import_module(f"vgcourse.{MODULES[page]}").questions()
+        kinds = ["curve" if q.picture else "number" if q.span else "choice" for q in questions]
+    else:
+        kinds = re.findall(r"^    selfcheck\.(\w+)\(", asked, re.M)
     least = 3 if "/solutions/" in page else 5
     assert len(kinds) >= least and {"choice", "number", "curve"} == set(kinds)
