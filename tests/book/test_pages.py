@@ -30,7 +30,7 @@ WIDE = {
 CUT = """() => [...document.querySelectorAll(
     'main :is(pre, table, div.math, mjx-container[display], .output, svg)')]
   .filter(e => e.checkVisibility() && e.clientWidth && e.scrollWidth > e.clientWidth + 1)
-  .map(e => `${e.tagName} ${e.scrollWidth} > ${e.clientWidth}: ${e.textContent.trim().slice(0, 60)}`)"""
+  .map(e => `${e.tagName} ${e.scrollWidth} > ${e.clientWidth}: ${e.textContent.slice(0, 60)}`)"""
 
 
 @pytest.mark.parametrize("width", [1280, 380])
@@ -68,7 +68,8 @@ def test_the_code_in_view_is_the_idea(page):
 
 SHOWN = """() => {
   const main = document.querySelector('main article');
-  for (const gone of main.querySelectorAll('.cell_input, script, style, .vg-predict, .vg-quiz, details, [hidden]')) gone.remove();
+  const unseen = '.cell_input, script, style, .vg-quiz, details, [hidden]';
+  for (const gone of main.querySelectorAll(unseen)) gone.remove();
   return main.innerText;
 }"""
 
