@@ -42,7 +42,7 @@ def in_javascript(expression):
     """Value of an expression in the scope of a page's scripts, run by Playwright's Node.js."""
     node, _ = compute_driver_executable()
     host = explorer.HOST[: explorer.HOST.index("document.querySelectorAll")]
-    script = f"{explorer.EXPORT}{explorer.CHART}{host}\nconsole.log(JSON.stringify({expression}));"
+    script = f"{explorer.VIEWS}{host}\nconsole.log(JSON.stringify({expression}));"
     command = [node, "--input-type=module", "-"]
     done = subprocess.run(command, input=script, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

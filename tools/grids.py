@@ -44,7 +44,10 @@ def unpack(packed: Mapping[str, Any]) -> np.ndarray:
             guess = next(guess for guess in guesses if not math.isnan(guess))
             residual = int(escaped) if escaped else ALPHABET.index(character) - LARGEST_RESIDUAL
             step = row[c + 1] = guess + residual
-            size = 10.0 ** (packed["lo"] + packed["step"] * (abs(step) - 1)) if step else 0.0
-            values[r, c] = math.copysign(size, step)
+            values[r, c] = 10.0 ** (packed["lo"] + packed["step"] * (step - 1)) if step else 0.0
         above = row
+    six = np.array([ALPHABET.index(character) for character in packed["signs"]], int)
+    negative = ((six[:, None] >> np.arange(6)) & 1).ravel()[: values.size]
+    finite = np.isfinite(values.ravel()[: negative.size])
+    values.ravel()[: negative.size][finite & (negative == 1)] *= -1
     return values

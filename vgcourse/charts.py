@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from vgkit.explore import chart, first_true, series
+from vgkit.explore import chart, first_true, network, series
 
 FORMAT_LINES = [
     {
@@ -22,11 +22,32 @@ FORMAT_LINES = [
 """Where number formats end. JAX on the CPU turns float32 numbers below the last line into 0."""
 
 
-def signals() -> dict[str, Any]:
+SIGNALS = (
+    "Layer 1's error signal is exactly 0: no path is left.",
+    "It vanishes: layer 1 gets {ratio} of the last hidden layer's error signal.",
+    "It explodes: layer 1 gets {ratio} times the last hidden layer's error signal.",
+    "It passes: layer 1 gets {ratio} times the last hidden layer's error signal.",
+)
+"""Sentences in the order of `outcome`."""
+
+
+def net(units: int = 8) -> dict[str, Any]:
+    """The network view of one example, with the sentences of `signals`.
+
+    Args:
+        units: The most units of a layer that are drawn.
+    """
+    return network(units, summary=SIGNALS)
+
+
+def signals(size: str = "RMS over units and examples") -> dict[str, Any]:
     """A chart of a network's signals per layer, on a logarithmic axis with the formats' ends.
 
     The results must hold "error_signal", "weight_gradient" and "bound" per layer, "ratio", the
     first layer's error signal over that of the last hidden layer, and "sentence", their `outcome`.
+
+    Args:
+        size: Text of the vertical axis.
     """
     return chart(
         [
@@ -35,14 +56,9 @@ def signals() -> dict[str, Any]:
             series("bound", "Bound on the error signal", marker=False, dash=True),
         ],
         x={"label": "Layer (1 is nearest the input)", "name": "layer", "start": 1},
-        y={"label": "RMS over units and examples", "scale": "log"},
+        y={"label": size, "scale": "log"},
         lines=FORMAT_LINES,
-        summary=[
-            "Layer 1's error signal is exactly 0: no path is left.",
-            "It vanishes: layer 1 gets {ratio} of the last hidden layer's error signal.",
-            "It explodes: layer 1 gets {ratio} times the last hidden layer's error signal.",
-            "It passes: layer 1 gets {ratio} times the last hidden layer's error signal.",
-        ],
+        summary=SIGNALS,
     )
 
 
@@ -105,7 +121,7 @@ def training(summary: Sequence[str]) -> list[dict[str, Any]]:
         chart(
             [series("loss", "Training loss", marker=False),
              series("wrong", "Share of test examples misclassified", marker=False),
-             series("loss_now", "This epoch", x="now", colour=0, hold=False)],
+             series("loss_now", "This epoch", x="now", hold=False)],
             x={"label": "Epoch", "name": "epoch"},
             y={"label": "Loss; share", "scale": "log"},
             summary=summary,

@@ -95,6 +95,38 @@ def profiles(
     return at
 
 
+def one_example(
+    networks: Sequence[nets.Net],
+    x: Float[Array, " width"],
+    y: Shaped[Array, ""],
+    units: int = 8,
+) -> Callable[..., dict[str, Array]]:
+    """What one example does in any of several networks, unit by unit, for the network view.
+
+    Args:
+        networks: As for `profiles`.
+        x: One example.
+        y: Its label.
+        units: How many units of each layer are drawn.
+
+    Returns:
+        A function (depth, activation, initialiser), as `profiles` returns it. It adds to the arrays
+        of `grads.unit_signals` what `charts.signals` draws, for the one example.
+    """
+    profile = profiles(networks, x[None], y[None])
+    stacked = _all_stacked(networks)
+
+    def at(depth: Number, activation: Number, initialiser: Number) -> dict[str, Array]:
+        net = jax.tree.map(lambda leaf: leaf[initialiser], stacked)
+        phi = activations.by_index(activation, ACTIVATIONS)
+        net = net.replace(depth=jnp.asarray(depth), activation=phi)
+        return profile(depth, activation, initialiser, 0) | grads.unit_signals(
+            net, x, y, units=units
+        )
+
+    return at
+
+
 def arrays(
     signals: grads.Signals, bound: Float[Array, " hidden"] | float = jnp.nan
 ) -> dict[str, Array]:

@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from benchmarks.speed.live import depth_explorer, percentiles
 from benchmarks.speed.measure import Row
 from tools import chromium, grids, pages
-from vgkit.explore.explorer import CHART, EXPORT, HOST, STYLE
+from vgkit.explore.explorer import HOST, STYLE, VIEWS
 
 PART = "A slider move, in the book"
 ROOT = Path(__file__).parents[2]
@@ -139,7 +139,7 @@ def through_manager(folder: Path) -> float:
     explorer = depth_explorer()
     ours = explorer.static()["text/html"]
     (folder / "ours.html").write_text(f"<!doctype html><meta charset=utf-8><body>{ours}")
-    script = EXPORT + CHART.removesuffix("export default { render };\n")
+    script = VIEWS.removesuffix("export default { render };\n")
 
     (page,) = grids.shipped(ours)
     positions = {c["name"]: traitlets.Int(c["position"]).tag(sync=True) for c in page["controls"]}
@@ -188,8 +188,8 @@ def through_manager(folder: Path) -> float:
 
 PEER = """
 export default { render: ({ model, el }) => {
-  const { title, controls, charts, grid } = model.get('page');
-  const read = gridReader(grid, controls), inner = modelOf({ title, charts });
+  const { title, controls, views, grid } = model.get('page');
+  const read = gridReader(grid, controls), inner = modelOf({ title, views });
   const update = () => {
     const positions = Object.fromEntries(controls.map(({ name }) => [name, model.get(name)]));
     const labels = controls.map(({ name, options }) => [name, options[positions[name]]]);

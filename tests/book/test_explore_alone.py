@@ -191,7 +191,7 @@ def test_a_problem_of_the_model_takes_the_place_of_the_picture(open_page, tmp_pa
         """async ([source, chart]) => {
           const blob = new Blob([source], {type: "text/javascript"});
           const module = await import(URL.createObjectURL(blob));
-          const values = {charts: [chart], data: {power: [1, 2], sentence: [0]}, title: "T",
+          const values = {views: [chart], data: {power: [1, 2], sentence: [0]}, title: "T",
                           labels: {base: "3", mode: "m"}, setting: "now", problem: ""};
           const listeners = {}, status = [];
           const drop = (all, one) => all.splice(all.indexOf(one), 1);
@@ -222,7 +222,7 @@ def test_a_problem_of_the_model_takes_the_place_of_the_picture(open_page, tmp_pa
           shown.push([status.length, Object.values(listeners).flat().length]);
           return shown;
         }""",
-        [explorer.EXPORT + explorer.CHART, CHART],
+        [explorer.VIEWS, CHART],
     )
     good, failed, again, back, lost, left = shown
     assert good == ["Large: 1 of 3.", 2, ""] and back == ["Base 3, m.", 2, ""]  # legend and picture

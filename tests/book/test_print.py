@@ -19,7 +19,7 @@ CONTROLS = (
 @pytest.mark.parametrize("page", ["chapters/depth", "chapters/claims", "chapters/detection"])
 def test_paper_is_light_and_has_nothing_to_press(site, open_page, page):
     opened = open_page(f"{site}/{page}.html", theme="dark")
-    root, tables = opened.locator("html"), opened.locator(".vg-table")
+    root, tables = opened.locator("html"), opened.locator(".vg-more")
     opened.evaluate("dispatchEvent(new Event('beforeprint'))")
     opened.emulate_media(media="print")
     assert root.get_attribute("data-theme") == "light"
@@ -28,7 +28,8 @@ def test_paper_is_light_and_has_nothing_to_press(site, open_page, page):
     assert opened.locator(CONTROLS).evaluate_all(f"all => all.filter({BOX}).length") == 0
     for chart in opened.locator(".vg-chart").all():
         assert chart.locator(".vg-picture svg").is_visible()
-        assert chart.locator("tbody tr").count() > 1
+    for tools in opened.locator(".vg-tools").all():
+        assert tools.locator("tbody tr").count() > 1
     solutions = opened.locator(".solution.dropdown")
     assert solutions.evaluate_all("all => all.every(e => !e.matches('.toggle-hidden'))")
     opened.emulate_media(media="screen")

@@ -59,7 +59,7 @@ def test_using_has_the_same_charts_and_the_controls_that_the_function_takes():
     chart = explore.chart([explore.series("y", "Y")], x={"label": "X"}, y={"label": "Y"})
     made = explore.Explorer("All", lambda k, j: {"y": k * jnp.ones(3) + j}, controls, chart)
     own = made.using(lambda k: {"y": 10 * k * jnp.arange(3.0)})
-    assert (own.title, own.charts, list(own.controls)) == ("Your turn", made.charts, ["k"])
+    assert (own.title, own.views, list(own.controls)) == ("Your turn", made.views, ["k"])
     made.choose(k=4)  # the controls are shared
     np.testing.assert_array_equal(own.at()["y"], [0, 40, 80])
     np.testing.assert_array_equal(made.at()["y"], [5, 5, 5])
@@ -75,10 +75,10 @@ def test_first_true():
 
 
 NUMBERS = {
-    0.0: "0", 3.0: "3", -3.0: "-3", 0.25: "0.25", 123.456: "123", 1 / 3: "0.333",
-    99.96: "100", 999.6: "1000", 9999.0: "9999", 12345.0: "1.2e4", 0.001: "0.001",
-    0.0009994: "1.0e-3", 1e-40: "1.0e-40", -1e-5: "-1.0e-5",
-    np.inf: "infinite", -np.inf: "-infinite", np.nan: "not a number",
+    0.0: "0", 3.0: "3", -3.0: "−3", 0.25: "0.25", 123.456: "123", 1 / 3: "0.333",
+    99.96: "100", 999.6: "1000", 9999.0: "9999", 12345.0: "1.2\xa0×\xa010⁴", 0.001: "0.001",
+    0.0009994: "10⁻³", 1e-40: "10⁻⁴⁰", -5.72e-5: "−5.7\xa0×\xa010⁻⁵", 2e-9: "2\xa0×\xa010⁻⁹",
+    np.inf: "infinite", -np.inf: "−infinite", np.nan: "not a number",
 }  # fmt: skip
 
 
@@ -86,9 +86,11 @@ def test_numbers_read_the_same_in_python_and_javascript():
     assert [results.number(x) for x in NUMBERS] == list(NUMBERS.values())
     random = np.random.default_rng(0)
     numbers = [*list(NUMBERS)[:-3], *(10 ** random.uniform(-12, 12, 300)).tolist()]
-    assert in_javascript(f"{numbers}.map(formatNumber)") == [results.number(x) for x in numbers]
-    assert in_javascript('["inf", "-inf", null, NaN].map(formatNumber)') == [
-        "infinite", "-infinite", "–", "not a number",
+    assert in_javascript(f"{numbers}.map((x) => formatNumber(x))") == [
+        results.number(x) for x in numbers
+    ]
+    assert in_javascript('["inf", "-inf", null, NaN].map((x) => formatNumber(x))') == [
+        "infinite", "−infinite", "–", "not a number",
     ]  # fmt: skip
 
 
@@ -227,7 +229,7 @@ def test_several_charts_move_together():
 
     first = {**CHART, "summary": ["Base {base}."]}  # of one sentence no position is needed
     explorer = explore.Explorer("Both", both, {"base": base}, [first, other])
-    assert described(explorer)["charts"] == explorer.widget.children[-1].charts == [first, other]
+    assert described(explorer)["views"] == explorer.widget.children[-1].views == [first, other]
     base.value = 2
     assert explorer.widget.children[-1].data == {"power": [2, 4, 8, 16], "sums": [2, 6, 14, 30]}
     figure = explorer.figure()
@@ -252,7 +254,7 @@ def test_the_x_axis_can_take_its_positions_from_an_array():
     drawn = in_javascript(f"pointsOf({json.dumps(chart['series'][0])}, {arguments})")
     assert [[p["x"], p["y"]] for p in drawn] == points
     table = in_javascript(f"table({arguments}, 'now')")
-    assert re.findall(r'<th scope="row">(.*?)</th>', table) == ["-1.5", "0", "2.25"]
+    assert re.findall(r'<th scope="row">(.*?)</th>', table) == ["−1.5", "0", "2.25"]
 
 
 def test_csv_quotes_and_has_every_digit():
@@ -314,7 +316,7 @@ def test_file_names_tell_settings_apart():
 AXES = {"x": {"label": "x"}, "y": {"label": "y"}}
 BAD = {
     "at least one control": lambda: explore.Explorer("x", compute, {}, CHART),
-    "chart must be a chart": lambda: explore.Explorer("x", compute, sliders(), []),
+    "views must be a view or several": lambda: explore.Explorer("x", compute, sliders(), []),
     "control a must be one of IntSlider, SelectionSlider, Dropdown, ToggleButtons; got Text":
         lambda: explore.Explorer("x", compute, {"a": ipywidgets.Text(description="a")}, CHART),
     "control a must have a description":

@@ -19,7 +19,7 @@ def raises(error):
 
 
 WRONG = {
-    "ValueError: compute must return power, which the chart shows; got powers, sentence":
+    "ValueError: compute must return power, which the explorer shows; got powers, sentence":
         lambda base, mode: {"powers": base ** jnp.arange(1.0, 5), "sentence": 0},
     r"ValueError: .* arrays of shape \(points,\); got power of shape \(3, 4\)":
         lambda base, mode: {"power": jnp.ones((3, 4)) * base},
@@ -31,7 +31,7 @@ WRONG = {
     "TypeError: .*incompatible shapes for broadcasting":
         lambda base, mode: {"power": jnp.ones(3) + jnp.ones(4)},
     "TypeError: .*unexpected keyword argument 'mode'": lambda base: {"power": jnp.ones(3)},
-    "ValueError: compute must return sentence, which the chart shows; got power":
+    "ValueError: compute must return sentence, which the explorer shows; got power":
         lambda base, mode: {"power": jnp.ones(3)},
     "ValueError: sentence must be a position from 0 to 1; got 2":
         lambda base, mode: {"power": jnp.ones(3), "sentence": 2},
@@ -70,7 +70,7 @@ def test_arrays_belong_together():
     assert "power and place of one length; got 3 and 4" in problem(place=jnp.ones(4))
     for name in ("more", "size"):
         missing = arrays.pop(name)
-        assert f"compute must return {name}, which the chart shows" in problem()
+        assert f"compute must return {name}, which the explorer shows" in problem()
         arrays[name] = missing
 
 

@@ -1,12 +1,13 @@
-"""Explorers: controls, a computation and charts, live in a kernel and on a page without one.
+"""Explorers: controls, a computation and views, live in a kernel and on a page without one.
 
-    explorer = explore.Explorer(title, compute, controls, explore.chart(...), presets)
-    explorer
+    views = [explore.network(...), explore.chart(...)]
+    explore.Explorer(title, compute, controls, views, presets)
 
 As the last line of a cell it shows itself. `Explorer.static` is the same for a web page.
 """
 
 from vgkit.explore.charts import chart, first_true, series
 from vgkit.explore.explorer import Explorer
+from vgkit.explore.networks import network
 
-__all__ = ["Explorer", "chart", "first_true", "series"]
+__all__ = ["Explorer", "chart", "first_true", "network", "series"]

@@ -14,19 +14,19 @@ const MARKERS = ["circle", "square", "triangle", "diamond"];
 // JSON has no infinities: they come as words.
 const toNumber = (value) => ({ inf: Infinity, "-inf": -Infinity })[value] ?? Number(value ?? NaN);
 
-function formatNumber(given) {
+function formatNumber(given, digits = 3) {
   if (given === null || given === undefined) return "–";
   const value = toNumber(given);
   if (Number.isNaN(value)) return "not a number";
-  if (!Number.isFinite(value)) return value < 0 ? "-infinite" : "infinite";
-  const size = Math.abs(value);
-  if (Number.isInteger(value) && size < 1e4) return String(value);
+  const [size, sign] = [Math.abs(value), value < 0 ? "−" : ""];
+  if (!Number.isFinite(value)) return `${sign}infinite`;
+  if (Number.isInteger(value) && size < 1e4) return sign + size;
   if (size >= 1e-3 && size < 1e4) {
-    const digits = Math.max(0, 2 - Math.floor(Math.log10(size)));
-    const text = value.toFixed(digits);
-    return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+    const text = size.toFixed(Math.max(0, digits - 1 - Math.floor(Math.log10(size))));
+    return sign + (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
   }
-  return value.toExponential(1).replace("e+", "e");
+  const [mantissa, exponent] = size.toExponential(1).split("e");
+  return `${sign}${mantissa === "1.0" ? "" : `${mantissa.replace(".0", "")}\u00a0×\u00a0`}${powerOfTen(Number(exponent))}`;
 }
 
 // The sentence that holds; its position may have come rounded.
@@ -67,7 +67,7 @@ function linearScale([low, high], [from, to], most) {
   return {
     at: (value) => from + ((value - low) / (high - low)) * (to - from),
     inside: (value) => value >= low && value <= high,
-    ticks: ticks.map((value) => [value, String(value)]),
+    ticks: ticks.map((value) => [value, Math.abs(value) < 1e-3 ? formatNumber(value) : String(value).replace("-", "−")]),
   };
 }
 
@@ -127,7 +127,8 @@ const isCurve = (series) => Boolean(series.x) && series.kind !== "path";
 const readable = (spec) => spec.series.filter((series) => !isCurve(series) && series.kind !== "band");
 
 function rowsOf(spec, data) {
-  const indices = readable(spec).flatMap((series) => pointsOf(series, spec, data).map(({ index }) => index));
+  const shown = spec.view === "network" ? spec.columns.map(([name]) => ({ name })) : readable(spec);
+  const indices = shown.flatMap((series) => pointsOf(series, spec, data).map(({ index }) => index));
   return [...new Set(indices)].sort((a, b) => a - b);
 }
 
@@ -302,7 +303,7 @@ function legendOf(spec, data, held) {
 }
 
 function legend(items) {
-  const swatch = ({ colour, sign }) => sign && `<svg class="${colour}" width="28" height="18" aria-hidden="true">${sign}</svg>`;
+  const swatch = ({ colour, sign, wide = 28 }) => sign && `<svg class="${colour ?? ""}" width="${wide}" height="18" aria-hidden="true">${sign}</svg>`;
   const words = ({ number, text }) => (number ? `<b>${number}</b>${escapeText(text.slice(1))}` : escapeText(text));
   return items.map((item) => `<li${item.number ? ' class="vg-held-name"' : ""}>${swatch(item)}${words(item)}</li>`).join("");
 }
@@ -326,23 +327,59 @@ function table(spec, data, setting) {
   return `<table><caption>${escapeText(setting)}</caption><thead><tr>${head.join("")}</tr></thead><tbody>${rows.join("")}</tbody></table>`;
 }
 
-// ---- one chart -------------------------------------------------------------------------------
+// ---- one view --------------------------------------------------------------------------------
 
-// Draws a chart of the model's as a part of `parent`; returns what ends it. The first is the
-// explorer's own: it has the sentence, and the Python.
-function startChart(model, spec, first, parent) {
+// What a view of each kind has of its own. A stop is a place where the reader's cursor can stand.
+const CHART_VIEW = {
+  aim: ({ x }) => `Read the chart by ${x.name}`,
+  hint: "Point at the chart, or focus it and press the arrow keys, to read values.",
+  height: (width) => (width < 480 ? 290 : 350),
+  frame: frameOf,
+  picture: pictureOf,
+  legend: legendOf,
+  stops: rowsOf,
+  number: (index, spec, data) => standsAt(index, spec, data) ?? 0,
+  describe(index, spec, data) {
+    const parts = columnsOf(spec).map(([name, label]) => `${label} ${formatNumber(data[name]?.[index])}`);
+    return `${spec.x.name} ${formatNumber(standsAt(index, spec, data))}: ${parts.join(", ")}`;
+  },
+  // The first series that has this point says where it is.
+  place(index, spec, data, frame) {
+    for (const series of readable(spec)) {
+      const point = pointsOf(series, spec, data).find((one) => one.index === index);
+      if (point) return frame.place(point).x;
+    }
+    return Infinity;
+  },
+  mark(index, spec, data, frame) {
+    const x = this.place(index, spec, data, frame);
+    return Number.isFinite(x) ? `M${round(x)} ${MARGIN.top}V${frame.height - MARGIN.bottom}` : "";
+  },
+  nearest(x, y, spec, data, frame) {
+    const distance = (index) => Math.abs(this.place(index, spec, data, frame) - x);
+    return rowsOf(spec, data).reduce((best, index) => (distance(index) < distance(best) ? index : best));
+  },
+  moved: (at, last) => ({
+    ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1,
+    PageDown: at - 5, PageUp: at + 5, Home: 0, End: last,
+  }),
+};
+
+const kindOf = (spec) => (spec.view === "network" ? NETWORK_VIEW : CHART_VIEW);
+
+// Draws a view of the model's as a part of `parent`, with its tools in the menu `more`; returns what
+// ends it. The first is the explorer's own: it has the sentence, and the Python.
+function startView(model, spec, first, parent, more) {
+  const kind = kindOf(spec);
   const summary = element("p", { class: "vg-summary" });
   const spoken = element("p", { class: "vg-spoken", role: "status", "aria-live": "polite" });
   const names = element("ul", { class: "vg-legend" });
   const picture = element("div", { class: "vg-picture" });
-  const reader = element("div", {
-    class: "vg-reader", role: "slider", tabindex: "0", "aria-label": `Read the chart by ${spec.x.name}`,
-  }, picture);
+  const reader = element("div", { class: "vg-reader", role: "slider", tabindex: "0", "aria-label": kind.aim(spec) }, picture);
   const readout = element("p", { class: "vg-readout", "aria-hidden": "true" });
   const hold = element("button", { type: "button", class: "vg-button vg-hold" }, "Hold this curve");
-  const clear = element("button", { type: "button", class: "vg-button vg-clear", disabled: true }, "Clear held");
+  const clear = element("button", { type: "button", class: "vg-button vg-clear", hidden: true }, "Clear held");
   const values = element("div", { class: "vg-values", tabindex: "0", role: "region", "aria-label": "Data table" });
-  const details = element("details", { class: "vg-table" }, element("summary", {}, "Data as a table"), values);
   let held = [];
   let width = 0;
   let frame = null;
@@ -350,49 +387,33 @@ function startChart(model, spec, first, parent) {
   let cursor = null;
   let announcement = 0;
 
+  const player = kind.player?.(spec, () => model.get("data"), () => frame && paint());
   const current = () => {
     const [title, labels, setting, data] = ["title", "labels", "setting", "data"].map((name) => model.get(name));
-    return { title, labels, setting, data, spec, first, held, summary: frame && summary.textContent };
+    return { title, labels, setting, data, spec, first, held, step: player?.step(), summary: frame && summary.textContent };
   };
   const announce = (text) => {
     clearTimeout(announcement);
     spoken.textContent = readout.textContent = text;
   };
   const [exports, code] = exportButtons(current, announce);
-  const root = element("div", { class: "vg-chart" }, summary, spoken, names, reader, readout,
-    element("div", { class: "vg-actions" }, hold, clear, exports), code, details);
+  const root = element("div", { class: "vg-chart" }, summary, spoken, names, reader, ...(player ? [player.panel] : []), readout);
   parent.append(root);
-
-  const describe = (index) => {
-    const data = model.get("data");
-    const parts = columnsOf(spec).map(([name, label]) => `${label} ${formatNumber(data[name]?.[index])}`);
-    return `${spec.x.name} ${formatNumber(standsAt(index, spec, data))}: ${parts.join(", ")}`;
-  };
-
-  // Where the reader stands on the picture: the first series that has this point.
-  const positionOf = (index) => {
-    const data = model.get("data");
-    for (const series of readable(spec)) {
-      const point = pointsOf(series, spec, data).find((one) => one.index === index);
-      if (point) return frame.place(point).x;
-    }
-    return null;
-  };
+  more.body.append(element("div", { class: "vg-tools", role: "group", "aria-label": spec.y.label },
+    element("div", { class: "vg-actions" }, ...(player ? [] : [hold, clear]), exports), code, values));
 
   function showCursor() {
     const data = model.get("data");
-    const rows = rowsOf(spec, data);
-    if (cursor !== null && !rows.includes(cursor)) cursor = rows.length ? rows[rows.length - 1] : null;
-    const now = cursor ?? rows[0] ?? 0;
-    const at = (index) => standsAt(index, spec, data) ?? 0;
-    reader.setAttribute("aria-valuemin", at(rows[0] ?? 0));
-    reader.setAttribute("aria-valuemax", at(rows[rows.length - 1] ?? 0));
-    reader.setAttribute("aria-valuenow", at(now));
-    reader.setAttribute("aria-valuetext", rows.length ? describe(now) : "no data");
-    readout.textContent = cursor === null ? "Point at the chart, or focus it and press the arrow keys, to read values." : describe(cursor);
-    const line = picture.querySelector(".vg-cursor");
-    const left = cursor === null || !frame ? null : positionOf(cursor);
-    if (line) line.setAttribute("d", left === null ? "" : `M${round(left)} ${MARGIN.top}V${frame.height - MARGIN.bottom}`);
+    const stops = frame ? kind.stops(spec, data, frame) : [];
+    const last = stops.length - 1;
+    if (cursor !== null && !stops.includes(cursor)) cursor = stops[last] ?? null;
+    const now = cursor ?? stops[0] ?? 0;
+    reader.setAttribute("aria-valuemin", kind.number(stops[0] ?? 0, spec, data));
+    reader.setAttribute("aria-valuemax", kind.number(stops[last] ?? 0, spec, data));
+    reader.setAttribute("aria-valuenow", kind.number(now, spec, data));
+    reader.setAttribute("aria-valuetext", stops.length ? kind.describe(now, spec, data, frame) : "no data");
+    readout.textContent = cursor === null ? kind.hint : kind.describe(cursor, spec, data, frame);
+    picture.querySelector(".vg-cursor")?.setAttribute("d", cursor === null ? "" : kind.mark(cursor, spec, data, frame));
   }
 
   // To ask for a width in the midst of changes has the page laid out again: so only when it may be new.
@@ -404,28 +425,30 @@ function startChart(model, spec, first, parent) {
   }
 
   // A picture that keeps its size leaves the page around it as it lies.
-  function fill(height, drawing) {
+  function paint() {
+    const drawing = `${kind.picture(spec, model.get("data"), held, frame, player?.step())}<path class="vg-cursor"/>`;
     const svg = picture.firstChild;
-    if (svg?.getAttribute("width") === `${width}`) svg.innerHTML = drawing;
-    else picture.innerHTML = `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" aria-hidden="true">${drawing}</svg>`;
+    if (svg?.getAttribute("width") === `${width}` && svg.getAttribute("height") === `${frame.height}`) svg.innerHTML = drawing;
+    else picture.innerHTML = `<svg viewBox="0 0 ${width} ${frame.height}" width="${width}" height="${frame.height}" aria-hidden="true">${drawing}</svg>`;
+    showCursor();
   }
 
   function draw() {
     const [data, setting] = [model.get("data"), model.get("setting")];
-    const height = width < 480 ? 290 : 350;
     if (!rowsOf(spec, data).length) {
       frame = null;
       picture.innerHTML = "";
       summary.textContent = model.get("problem") || "Nothing to draw: every number that the computation returned for this setting is NaN, not a number.";
+      showCursor();
     } else {
-      frame = frameOf(spec, data, held, width, height);
-      fill(height, `${pictureOf(spec, data, held, frame)}<path class="vg-cursor"/>`);
-      summary.textContent = sentence(spec.summary, model.get("labels"), data);
+      frame = kind.frame(spec, data, held, width, kind.height(width, spec));
+      summary.textContent = first ? sentence(spec.summary, model.get("labels"), data) : "";
+      paint();
     }
-    const signs = legend(legendOf(spec, data, held));
+    const signs = legend(kind.legend(spec, data, held));
     if (signs !== listed) names.innerHTML = listed = signs;
-    showCursor();
-    if (details.open) values.innerHTML = table(spec, data, setting);
+    hold.disabled = held.some((one) => one.setting === setting);
+    if (more.open) values.innerHTML = table(spec, data, setting);
     root.dataset.setting = setting;
     // Spoken once the control rests, not at every step of a drag.
     clearTimeout(announcement);
@@ -435,17 +458,14 @@ function startChart(model, spec, first, parent) {
   }
 
   function moveCursor(event) {
-    const rows = rowsOf(spec, model.get("data"));
-    if (!rows.length) return;
-    const last = rows.length - 1;
-    const at = cursor === null ? -1 : rows.indexOf(cursor);
-    const target = {
-      ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1,
-      PageDown: at - 5, PageUp: at + 5, Home: 0, End: last,
-    }[event.key];
+    const stops = frame ? kind.stops(spec, model.get("data"), frame) : [];
+    if (!stops.length) return;
+    const last = stops.length - 1;
+    const at = cursor === null ? -1 : stops.indexOf(cursor);
+    const target = kind.moved(at, last, frame)[event.key];
     if (event.key === "Escape") cursor = null;
     else if (target === undefined) return;
-    else cursor = rows[Math.min(Math.max(target, 0), last)];
+    else cursor = stops[Math.min(Math.max(target, 0), last)];
     event.preventDefault();
     showCursor();
   }
@@ -453,23 +473,27 @@ function startChart(model, spec, first, parent) {
   function pointAt(event) {
     if (!frame) return;
     const box = picture.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * frame.width;
-    const distance = (index) => Math.abs((positionOf(index) ?? Infinity) - x);
-    cursor = rowsOf(spec, model.get("data")).reduce((best, index) => (distance(index) < distance(best) ? index : best));
+    const scale = frame.width / box.width;
+    cursor = kind.nearest((event.clientX - box.left) * scale, (event.clientY - box.top) * scale, spec, model.get("data"), frame);
     showCursor();
   }
 
+  const renewed = () => {
+    player?.end();
+    draw();
+  };
   hold.addEventListener("click", () => {
     const [data, setting] = [model.get("data"), model.get("setting")];
-    held = [...held.filter((one) => one.setting !== setting), { data, setting }].slice(-MOST_HELD);
-    clear.disabled = false;
+    held = [...held, { data, setting }].slice(-MOST_HELD);
+    clear.hidden = false;
+    clear.focus(); // a disabled button can't keep the focus
     draw();
   });
   clear.addEventListener("click", () => {
     held = [];
-    clear.disabled = true;
-    hold.focus(); // a disabled button can't keep the focus
     draw();
+    hold.focus();
+    clear.hidden = true;
   });
   reader.addEventListener("keydown", moveCursor);
   picture.addEventListener("pointermove", pointAt);
@@ -478,44 +502,66 @@ function startChart(model, spec, first, parent) {
     if (document.activeElement !== reader) cursor = null;
     showCursor();
   });
-  details.addEventListener("toggle", draw);
-  // On paper the table stands open below the picture.
-  let unfolded = false;
+  more.addEventListener("toggle", draw);
   const print = () => {
-    unfolded ||= !details.open;
-    details.open = true;
     measure();
-    draw();
-  };
-  const printed = () => {
-    details.open &&= !unfolded;
-    unfolded = false;
+    renewed();
   };
   addEventListener("beforeprint", print);
-  addEventListener("afterprint", printed);
   const resized = new ResizeObserver(() => measure() && draw());
   resized.observe(root);
-  model.on("change:data", draw);
+  model.on("change:data", renewed);
   model.on("change:problem", draw);
   measure();
   draw();
+  player?.watch(picture);
   return () => {
     clearTimeout(announcement);
+    player?.end();
     resized.disconnect();
     removeEventListener("beforeprint", print);
-    removeEventListener("afterprint", printed);
-    model.off("change:data", draw);
+    model.off("change:data", renewed);
     model.off("change:problem", draw);
   };
 }
 
-// ---- all charts of an explorer ---------------------------------------------------------------
+// ---- all views of an explorer ----------------------------------------------------------------
+
+// The one menu: what to hold, save and look up. On paper its tables stand open.
+function startMenu() {
+  const more = element("details", { class: "vg-more" }, element("summary", { class: "vg-button" }, "More"));
+  more.body = element("div", { class: "vg-more-body" });
+  more.append(more.body);
+  let unfolded = false;
+  const print = () => {
+    unfolded ||= !more.open;
+    more.open = true;
+  };
+  const printed = () => {
+    more.open &&= !unfolded;
+    unfolded = false;
+  };
+  more.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !more.open) return;
+    more.open = false;
+    more.firstChild.focus();
+    event.stopPropagation();
+  });
+  addEventListener("beforeprint", print);
+  addEventListener("afterprint", printed);
+  const end = () => {
+    removeEventListener("beforeprint", print);
+    removeEventListener("afterprint", printed);
+  };
+  return [more, end];
+}
 
 function render({ model, el }) {
   const lost = element("p", { class: "vg-lost", role: "alert" });
   const parent = element("div", { class: "vg-charts" });
-  el.append(lost, parent);
-  const ends = model.get("charts").map((spec, i) => startChart(model, spec, i === 0, parent));
+  const [more, endMenu] = startMenu();
+  el.append(lost, parent, more);
+  const ends = [endMenu, ...model.get("views").map((spec, i) => startView(model, spec, i === 0, parent, more))];
   // The keys of the live controls would also move between cells, or change them; Notebook 7 even
   // takes them before the control gets them. Both leave out an element that says so.
   const reserve = ({ target, key, shiftKey, ctrlKey, metaKey }) => {

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vgkit import _check
+from vgkit.explore import networks
 from vgkit.plots import COLOURS, MARKERS
 
 KINDS = dict.fromkeys(("line", "path", "bars", "band"))
@@ -79,9 +80,18 @@ def chart(
         columns: Headings of further arrays for the table, by name.
 
     Raises:
-        ValueError: If an axis has no label or is described by another word.
+        ValueError: If an axis has no label or is described by another word, or two series that are
+            no bands have one colour.
     """
+    curves = [(i, one) for i, one in enumerate(drawn) if one["kind"] != "band"]
+    colours = [i if one["colour"] is None else one["colour"] for i, one in curves]
+    if len({colour % len(COLOURS) for colour in colours}) < len(colours):
+        raise ValueError(
+            f"drawn must have a colour of its own for each of its {len(colours)} series, of "
+            f"{len(COLOURS)} colours; got {colours}"
+        )
     return {
+        "view": "chart",
         "series": list(drawn),
         "x": _axis("x", x, X),
         "y": _axis("y", y, Y),
@@ -118,15 +128,16 @@ def png(figure: Figure) -> tuple[str, tuple[int, int]]:
 
 
 def draw(
-    charts: Sequence[Mapping[str, Any]], data: Mapping[str, np.ndarray], setting: str
+    views: Sequence[Mapping[str, Any]], data: Mapping[str, np.ndarray], setting: str
 ) -> Figure:
-    """The picture of an explorer's charts at one setting: the first on top, the others in pairs."""
-    rows = 1 + len(charts) // 2
+    """The picture of an explorer's views at one setting: the first on top, the others in pairs."""
+    rows = 1 + len(views) // 2
     figure = plt.figure(figsize=(7, 3.8 if rows == 1 else 2.8 * rows), layout="constrained")
     below = figure.add_gridspec(rows, 2)
-    places = [below[0, :], *(below[1 + i // 2, i % 2] for i in range(len(charts) - 1))]
-    for chart, place in zip(charts, places, strict=True):
-        _draw_chart(figure.add_subplot(place), chart, data)
+    places = [below[0, :], *(below[1 + i // 2, i % 2] for i in range(len(views) - 1))]
+    for view, place in zip(views, places, strict=True):
+        drawing = networks.draw if view["view"] == "network" else _draw_chart
+        drawing(figure.add_subplot(place), view, data)
     figure.suptitle(setting, fontsize=9)
     return figure
 
@@ -143,6 +154,8 @@ def _draw_chart(axes: Axes, chart: Mapping[str, Any], data: Mapping[str, np.ndar
             axes.annotate(line["label"], (1, line["value"]), xycoords=("axes fraction", "data"),
                           ha="right", va="bottom", fontsize=8, color="0.35")  # fmt: skip
     axes.set(xlabel=chart["x"]["label"], ylabel=chart["y"]["label"])
+    if not chart["x"]["domain"]:
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(fontsize=8)
 
 

@@ -1,4 +1,4 @@
-"""One object with two faces: a live widget in a kernel, HTML with all results on a page."""
+"""Explorers: a live widget in a kernel, HTML with all results on a page without one."""
 
 import html
 import inspect
@@ -16,26 +16,34 @@ import traitlets
 from matplotlib.figure import Figure
 
 from vgkit import _check
-from vgkit.explore import charts, grid, results
+from vgkit.explore import charts, grid, networks, results
 
 Compute = Callable[..., Mapping[str, jax.Array]]
-FILES = ("export.mjs", "chart.mjs", "host.mjs", "chart.css")
-EXPORT, CHART, HOST, STYLE = (Path(__file__).with_name(name).read_text("utf-8") for name in FILES)
+HERE = Path(__file__).parent
+VIEWS = "".join(
+    (HERE / f"{name}.mjs").read_text("utf-8") for name in ("export", "network", "chart")
+)
+HOST, STYLE = ((HERE / name).read_text("utf-8") for name in ("host.mjs", "chart.css"))
 KINDS = {
     ipywidgets.IntSlider: "slider",
     ipywidgets.SelectionSlider: "slider",
     ipywidgets.Dropdown: "select",
     ipywidgets.ToggleButtons: "buttons",
 }
+NOTE = (
+    "Every position shows what JAX computed for it; the results came with this page, accurate to "
+    "0.21 %."
+)
+UNITS = " Numbers of single units and weights are accurate to 2.4 %."
 
 
-class Charts(anywidget.AnyWidget):
-    """An explorer's charts at one setting, drawn by `chart.mjs`."""
+class Views(anywidget.AnyWidget):
+    """An explorer's views at one setting, drawn by `chart.mjs` and `network.mjs`."""
 
-    _esm = EXPORT + CHART
+    _esm = VIEWS
     _css = STYLE
     title = traitlets.Unicode().tag(sync=True)
-    charts = traitlets.List().tag(sync=True)
+    views = traitlets.List().tag(sync=True)
     labels = traitlets.Dict().tag(sync=True)  # what each control shows
     setting = traitlets.Unicode().tag(sync=True)  # the same in words
     data = traitlets.Dict().tag(sync=True)
@@ -43,24 +51,25 @@ class Charts(anywidget.AnyWidget):
 
 
 class Explorer:
-    """Controls, a computation and charts, joined.
+    """Controls, a computation and views, joined.
 
     In a kernel the controls drive the computation, compiled once. On a page without a kernel they
     choose among the results for all their positions; see `static`.
 
     Args:
-        title: Heading of the charts, a few words.
+        title: Heading, a few words.
         compute: JAX function that takes every control's value by name, a word as its position among
             the options, and returns named arrays of shape (points,) or single numbers for the
             sentences. NaN stands for a point that does not exist. "sentence" is the position of the
             sentence that holds.
         controls: IntSlider, SelectionSlider, Dropdown or ToggleButtons by argument name, each with
             a description. A sweep over all positions is vectorised over the first one.
-        chart: What to draw, from `chart`; of several the first is on top and has the sentences.
+        views: What to draw, from `chart` and `network`; of several the first is on top and has the
+            sentences.
         presets: Values of some or all controls by the name of a button.
 
     Raises:
-        ValueError: If there is no chart or control, a control is of another kind or lacks its
+        ValueError: If there is no view or control, a control is of another kind or lacks its
             description, or a preset names an unknown control or option.
     """
 
@@ -69,7 +78,7 @@ class Explorer:
         title: str,
         compute: Compute,
         controls: Mapping[str, ipywidgets.Widget],
-        chart: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        views: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         presets: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         if not controls:
@@ -83,13 +92,13 @@ class Explorer:
         self.title = title
         self.compute = compute
         self.controls = dict(controls)
-        self.charts = [chart] if isinstance(chart, Mapping) else list(chart)
-        if not self.charts:
-            raise ValueError("chart must be a chart or several; got none")
+        self.views = [views] if isinstance(views, Mapping) else list(views)
+        if not self.views:
+            raise ValueError("views must be a view or several; got none")
         self._options = {name: options(control) for name, control in controls.items()}
         self._compiled = jax.jit(compute)
         self._presets = {label: self._positions(v) for label, v in (presets or {}).items()}
-        self._panel: Charts | None = None
+        self._panel: Views | None = None
         self._moving = False
 
     def at(self, **values: Any) -> dict[str, np.ndarray]:
@@ -99,12 +108,12 @@ class Explorer:
             values: By control: a value, or the label that the control shows for it.
 
         Raises:
-            ValueError: If there is no such control or value, or `compute` returns what the charts
+            ValueError: If there is no such control or value, or `compute` returns what the views
                 cannot draw.
         """
         positions = self._now() | self._positions(values)
         inputs = {name: numbers(self._options[name])[i] for name, i in positions.items()}
-        return results.checked(self._compiled(**inputs), self.charts, self.controls)
+        return results.checked(self._compiled(**inputs), self.views, self.controls)
 
     def choose(self, **values: Any) -> "Explorer":
         """Move controls, and return the explorer, so that a cell can show it.
@@ -116,24 +125,24 @@ class Explorer:
         return self
 
     def using(self, compute: Compute, title: str = "Your turn") -> "Explorer":
-        """The same charts around another function, with the controls that it takes.
+        """The same views around another function, with the controls that it takes.
 
         The two explorers share their controls: what moves one moves both.
 
         Args:
             compute: As for `Explorer`, of some or all of this explorer's controls.
-            title: Heading of its charts.
+            title: Its heading.
 
         Raises:
             ValueError: If it takes an argument that is no control.
         """
         names = inspect.signature(compute).parameters
         taken = {name: _check.choice("control", name, self.controls) for name in names}
-        return Explorer(title, compute, taken, self.charts)
+        return Explorer(title, compute, taken, self.views)
 
     def figure(self) -> Figure:
-        """The charts now, as a matplotlib figure."""
-        return charts.draw(self.charts, self.at(), self._setting())
+        """The views now, as a matplotlib figure."""
+        return charts.draw(self.views, self.at(), self._setting())
 
     def static(self) -> dict[str, str]:
         """The explorer for a page without a kernel, by MIME type: HTML, a picture and a sentence.
@@ -141,17 +150,18 @@ class Explorer:
         The HTML holds native controls, and the results for every combination of their positions.
 
         Raises:
-            ValueError: If `compute` returns what the charts cannot draw.
+            ValueError: If `compute` returns what the views cannot draw.
         """
         first, *others = self.controls
         axes = {name: numbers(self._options[name]) for name in (*others, first)}
         swept = grid.sweep(self.compute, axes)
         now = self._now()
         here = jax.tree.map(lambda array: array[tuple(now[name] for name in axes)], swept)
-        text, image, size = self._still(results.checked(here, self.charts, self.controls))
+        text, image, size = self._still(results.checked(here, self.views, self.controls))
+        coarse = networks.coarse(self.views)
         description = {
             "title": self.title,
-            "charts": self.charts,
+            "views": self.views,
             "controls": [
                 {
                     "name": name,
@@ -163,14 +173,18 @@ class Explorer:
                 for name, control in self.controls.items()
             ],
             "presets": self._presets,
-            "grid": {name: grid.pack(array, list(axes)) for name, array in swept.items()},
+            "grid": {
+                name: grid.pack(array, list(axes), networks.STEP if name in coarse else None)
+                for name, array in swept.items()
+            },
+            "note": NOTE + (UNITS if coarse else ""),
         }
         page = _page(description, image, size, text)
         return {"text/plain": text, "text/html": page, "image/png": image}
 
     @cached_property
     def widget(self) -> ipywidgets.VBox:
-        """The live face, with presets, controls and charts."""
+        """The live face, with presets, controls and views."""
         buttons = []
         for label, preset in self._presets.items():
             button = ipywidgets.Button(description=label, layout={"width": "auto"})
@@ -179,7 +193,7 @@ class Explorer:
         for control in self.controls.values():
             control.style.description_width = "initial"
             control.observe(self._show, "value")
-        self._panel = Charts(title=self.title, charts=self.charts)
+        self._panel = Views(title=self.title, views=self.views)
         self._show()
         rows = [*self.controls.values(), self._panel]
         if buttons:
@@ -198,7 +212,7 @@ class Explorer:
         self._show()
 
     def _show(self, _: Any = None) -> None:
-        """Bring the live charts up to date, or show there why that can't be done."""
+        """Bring the live views up to date, or show there why that can't be done."""
         if self._moving or self._panel is None:
             return
         data, problem, setting = {}, "", self._setting()
@@ -240,8 +254,8 @@ class Explorer:
 
     def _still(self, data: Mapping[str, np.ndarray]) -> tuple[str, str, tuple[int, int]]:
         """Text and picture of the results of now, and the picture's size."""
-        sentence = results.sentence(self.charts[0]["summary"], self._labels(), data)
-        image, size = charts.png(charts.draw(self.charts, data, self._setting()))
+        sentence = results.sentence(self.views[0]["summary"], self._labels(), data)
+        image, size = charts.png(charts.draw(self.views, data, self._setting()))
         return f"{self.title}: {sentence}" if sentence else self.title, image, size
 
 
@@ -249,7 +263,7 @@ def _page(explorer: Mapping[str, Any], image: str, size: tuple[int, int], text: 
     """HTML of what `host.mjs` needs, and until that has run an image, of base64, size and text."""
     data = json.dumps(explorer, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     data = data.replace("<", r"\u003c")
-    script = EXPORT + CHART.removesuffix("export default { render };\n") + HOST
+    script = VIEWS.removesuffix("export default { render };\n") + HOST
     return (
         '<div class="vg-explorer"><div class="vg-fallback">'
         f'<img alt="{html.escape(text)}" width="{size[0]}" height="{size[1]}" '

@@ -31,10 +31,12 @@ function inline(svg) {
   }
 }
 
-// The chart with its title, setting, sentence and legend, as the text of an SVG that needs no style
+// The view with its title, setting, sentence and legend, as the text of an SVG that needs no style
 // sheet: light whatever the page's theme, and of one size on every screen.
-function savedPicture({ title, spec, data, setting, summary, held }) {
-  const { width, height, line, margin, letters } = SAVED;
+function savedPicture({ title, spec, data, setting, summary, held, step }) {
+  const { width, line, margin, letters } = SAVED;
+  const kind = kindOf(spec);
+  const frame = kind.frame(spec, data, held, width, SAVED.height);
   const rows = [];
   let y = margin;
   const add = (markup) => {
@@ -45,16 +47,16 @@ function savedPicture({ title, spec, data, setting, summary, held }) {
   write("vg-title", title);
   if (summary) write("vg-label", summary);
   write("vg-tick", setting);
-  for (const { colour, sign, text } of legendOf(spec, data, held)) {
-    const drawn = sign && `<g class="${colour}" transform="translate(${margin} ${y + 1})">${sign}</g>`;
-    add(`${drawn}<text class="vg-label" x="${margin + (sign ? 36 : 0)}" y="${y + line - 5}">${escapeText(text)}</text>`);
+  for (const { colour, sign, text, wide = 28 } of kind.legend(spec, data, held)) {
+    const drawn = sign && `<g class="${colour ?? ""}" transform="translate(${margin} ${y + 1})">${sign}</g>`;
+    add(`${drawn}<text class="vg-label" x="${margin + (sign ? wide + 8 : 0)}" y="${y + line - 5}">${escapeText(text)}</text>`);
   }
-  const total = y + height + margin / 2;
+  const total = y + frame.height + margin / 2;
   const host = element("div", { class: "vg-chart vg-light vg-offstage", "aria-hidden": "true" });
   host.innerHTML =
     `<svg xmlns="${SVG}" viewBox="0 0 ${width} ${total}" width="${width}" height="${total}" font-family="system-ui, 'Segoe UI', Helvetica, Arial, sans-serif" role="img">` +
     `<title>${escapeText(title)}</title><desc>${escapeText([summary, setting].filter(Boolean).join(" "))}</desc><rect class="vg-ground" width="${width}" height="${total}"/>` +
-    `${rows.join("")}<g transform="translate(0 ${y})">${pictureOf(spec, data, held, frameOf(spec, data, held, width, height))}</g></svg>`;
+    `${rows.join("")}<g transform="translate(0 ${y})">${kind.picture(spec, data, held, frame, step)}</g></svg>`;
   document.body.append(host);
   try {
     const svg = host.firstChild;

@@ -3,7 +3,8 @@
 A value is stored as an integer number of steps of its log10, so that its relative error is at most
 0.0009 decades, which is 0.21 %, and a twentieth of that for small arrays. Zeros stay exactly zero.
 Each number is written as its difference from what its neighbours predict, mostly one printable
-character, which gzip shrinks to a few bits. `host.mjs` unpacks it.
+character, which gzip shrinks to a few bits. What is only seen as brightness is stored in coarser
+steps. `host.mjs` unpacks it.
 """
 
 import math
@@ -45,11 +46,14 @@ def sweep(
     return jax.tree.map(np.asarray, jax.jit(lambda given: along([*axes], given, {}))(values))
 
 
-def pack(array: Shaped[np.ndarray, "*settings _points"], names: Sequence[str]) -> dict[str, Any]:
+def pack(
+    array: Shaped[np.ndarray, "*settings _points"], names: Sequence[str], step: float | None = None
+) -> dict[str, Any]:
     """An array as text, with the leading axes of these names on which it depends, for JSON.
 
     It is shortest where the values resemble most along the last axes. "lo" is log10 of the smallest
-    size.
+    size, "step" the decades between two sizes, and "signs", where some are negative, six to a
+    character, which of them are.
     """
     array = np.asarray(array, float)
     over = list(names)
@@ -59,13 +63,12 @@ def pack(array: Shaped[np.ndarray, "*settings _points"], names: Sequence[str]) -
             array = first
             over.remove(name)
     values = array.reshape(-1, array.shape[-1])
-    size = FINE_STEP if values.size < SMALL else STEP
+    size = step or (FINE_STEP if values.size < SMALL else STEP)
     finite = np.isfinite(values)
     nonzero = finite & (values != 0)
     decades = np.log10(np.abs(values), where=nonzero, out=np.zeros_like(values))
     low = float(decades[nonzero].min()) if nonzero.any() else 0.0
-    steps = np.sign(values) * (1 + np.round((decades - low) / size))
-    steps = np.where(nonzero, steps, 0).astype(int)
+    steps = np.where(nonzero, 1 + np.round((decades - low) / size), 0).astype(int)
     residuals = steps - _predict(steps, finite)
     return {
         "over": over,
@@ -73,7 +76,16 @@ def pack(array: Shaped[np.ndarray, "*settings _points"], names: Sequence[str]) -
         "lo": low,
         "step": size,
         "text": "".join(map(_encode, values.ravel().tolist(), residuals.ravel().tolist())),
+        "signs": _signs((values < 0).ravel()),
     }
+
+
+def _signs(negative: Shaped[np.ndarray, " values"]) -> str:
+    """Whether each of many numbers is negative, six to a character; nothing if none is."""
+    if not negative.any():
+        return ""
+    six = np.pad(negative, (0, -negative.size % 6)).reshape(-1, 6)
+    return "".join(ALPHABET[code] for code in six @ (1 << np.arange(6)))
 
 
 def _predict(steps: np.ndarray, finite: np.ndarray) -> np.ndarray:

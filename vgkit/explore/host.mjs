@@ -17,7 +17,16 @@ function residuals() {
 }
 
 // Undo grid.pack: integer numbers of steps, each predicted by its neighbours to the left and above.
-function decode({ text, points }, rows) {
+function decode({ text, points, signs }, rows) {
+  const steps = sizes(text, points, rows);
+  for (let at = 0; at < signs.length; at++) {
+    const six = RESIDUAL[signs.charCodeAt(at)] + 42;
+    for (let bit = 0; bit < 6; bit++) if ((six >> bit) & 1 && steps[6 * at + bit] > 0) steps[6 * at + bit] *= -1;
+  }
+  return steps;
+}
+
+function sizes(text, points, rows) {
   const steps = new Int32Array(rows * points);
   const known = (value) => value > SPECIAL["-inf"];
   for (let at = 0, index = 0; at < text.length; at++, index++) {
@@ -114,10 +123,10 @@ function makeControl({ name, label, kind, options }, id, choose) {
 }
 
 function start(root, number) {
-  const { title, charts, controls, presets, grid } = JSON.parse(root.querySelector(".vg-data").textContent);
+  const { title, views, controls, presets, grid, note } = JSON.parse(root.querySelector(".vg-data").textContent);
   const positions = Object.fromEntries(controls.map(({ name, position }) => [name, position]));
   const read = gridReader(grid, controls);
-  const model = modelOf({ title, charts });
+  const model = modelOf({ title, views });
   const show = {};
   const update = (changed) => {
     Object.assign(positions, changed);
@@ -150,7 +159,7 @@ function start(root, number) {
   update(positions);
   root.append(box);
   render({ model, el: box });
-  box.append(element("p", { class: "vg-state" }, "Every position shows what JAX computed for it; the results came with this page, accurate to 0.21 %."));
+  box.querySelector(".vg-more-body").append(element("p", { class: "vg-state" }, note));
   root.querySelector(".vg-fallback").hidden = true;
 }
 

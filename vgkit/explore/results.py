@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from vgkit._typeset import typeset
+from vgkit.explore import networks
+
 LONGEST = 300
 BRACES = re.compile(r"\{(\w+)\}")
 
 
 def checked(
-    results: Any, charts: Sequence[Mapping[str, Any]], controls: Collection[str]
+    results: Any, views: Sequence[Mapping[str, Any]], controls: Collection[str]
 ) -> dict[str, Shaped[np.ndarray, " _points"]]:
-    """Results as arrays that the charts can draw, or a `ValueError` that says what is wrong."""
+    """Results as arrays that the views can draw, or a `ValueError` that says what is wrong."""
     if not isinstance(results, Mapping):
         raise ValueError(f"compute must return a dict of arrays; got {type(results).__name__}")
     arrays = {name: np.atleast_1d(np.asarray(array)) for name, array in results.items()}
@@ -24,34 +27,36 @@ def checked(
             raise ValueError(
                 f"compute must return arrays of shape (points,); got {name} of shape {array.shape}"
             )
-    for name, partner in _needed(charts, controls):
+    for name, partner in _needed(views, controls):
         for missing in {name, partner} - arrays.keys():
             raise ValueError(
-                f"compute must return {missing}, which the chart shows; got {', '.join(arrays)}"
+                f"compute must return {missing}, which the explorer shows; got {', '.join(arrays)}"
             )
         if len(arrays[name]) != len(arrays[partner]):
             raise ValueError(
                 f"compute must return {name} and {partner} of one length; "
                 f"got {len(arrays[name])} and {len(arrays[partner])}"
             )
-    last = len(charts[0]["summary"]) - 1
+    last = len(views[0]["summary"]) - 1
     if last > 0 and (got := arrays["sentence"][0]) not in range(last + 1):
         raise ValueError(f"sentence must be a position from 0 to {last}; got {got}")
     return arrays
 
 
 def _needed(
-    charts: Sequence[Mapping[str, Any]], controls: Collection[str]
+    views: Sequence[Mapping[str, Any]], controls: Collection[str]
 ) -> Iterator[tuple[str, str]]:
     """Pairs of arrays of one length; with itself what needs no other."""
-    for chart in charts:
-        for series in chart["series"]:
+    for view in views:
+        for series in view["series"]:
             name = series["name"]
-            yield name, series["x"] or chart["x"]["values"] or name
+            yield name, series["x"] or view["x"]["values"] or name
             yield name, series["upper"] or name
-        for name, _ in chart["columns"]:
+        for name, _ in view["columns"]:
             yield name, name
-    sentences = charts[0]["summary"]
+        if view["view"] == "network":
+            yield from networks.needed(view)
+    sentences = views[0]["summary"]
     chosen = ["sentence"] if len(sentences) > 1 else []
     for name in {*chosen, *BRACES.findall(" ".join(sentences))} - {*controls}:
         yield name, name
@@ -70,11 +75,10 @@ def number(value: float) -> str:
     value = float(value) + 0.0  # no -0
     size = abs(value)
     if not math.isfinite(value):
-        return "not a number" if math.isnan(value) else "infinite" if value > 0 else "-infinite"
+        return "not a number" if math.isnan(value) else "\N{MINUS SIGN}" * (value < 0) + "infinite"
     if size == 0 or 1e-3 <= size < 1e4:
-        return f"{value:.3g}" if size < 999.5 else f"{value:.0f}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
+        return typeset(f"{value:.3g}" if size < 999.5 else f"{value:.0f}")
+    return typeset(f"{value:.1e}".replace(".0e", "e"))
 
 
 def plain(array: Shaped[np.ndarray, " _points"]) -> list[float | str | None]:

@@ -20,6 +20,7 @@ from vgkit.grads.kernel import (
 from vgkit.grads.measure import signals
 from vgkit.grads.signals import NORMS, PerLayer, Signals, decades_per_layer, per_layer
 from vgkit.grads.through_time import StateNorms, state_gradients, state_jacobians, state_norms
+from vgkit.grads.units import unit_signals
 
 __all__ = [
     "FORMATS",
@@ -44,4 +45,5 @@ __all__ = [
     "state_gradients",
     "state_jacobians",
     "state_norms",
+    "unit_signals",
 ]

@@ -1,0 +1,218 @@
+"""The network view: the arrays behind it, and what the page's script makes of them."""
+
+import gzip
+import json
+import re
+
+import ipywidgets
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from powers import in_javascript
+
+from tools.grids import shipped, unpack
+from vgkit import explore, grads, nets
+from vgkit.explore import explorer as explorer_module
+from vgkit.explore import networks, results
+
+UNITS = 3
+KEY = jax.random.key(1)
+
+
+def by_hand(net, x, y):
+    """Backpropagation of a sigmoid net under cross-entropy, written out in NumPy."""
+    sigmoid = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
+    layers = [(np.asarray(layer.w), np.asarray(layer.b)) for layer in net.layers]
+    hs = [np.asarray(x)]
+    for w, b in layers:
+        hs.append(sigmoid(w @ hs[-1] + b))
+    logits = np.asarray(net.readout.w) @ hs[-1] + np.asarray(net.readout.b)
+    p = np.exp(logits) / np.exp(logits).sum()
+    back, deltas = np.asarray(net.readout.w).T @ (p - np.eye(len(p))[y]), []
+    for (w, _), h in zip(layers[::-1], hs[:0:-1], strict=True):
+        deltas.insert(0, back * h * (1 - h))
+        back = w.T @ deltas[0]
+    return hs, deltas, p
+
+
+@pytest.mark.parametrize("widths", [(5, 5, 5, 5, 4), (2, 6, 2, 4)])
+def test_unit_signals_are_those_of_backpropagation_by_hand(widths):
+    net = nets.mlp(KEY, widths, "sigmoid", init="glorot_normal")
+    net = jax.tree.map(lambda leaf: leaf + 0.1, net)  # biases that are not 0
+    x, y = jax.random.normal(KEY, widths[:1]), 2
+    hs, deltas, p = by_hand(net, x, y)
+    size = len(deltas)
+
+    def first(rows):
+        filled = [
+            np.pad(row[:UNITS], (0, UNITS - len(row[:UNITS])), constant_values=np.nan)
+            for row in rows
+        ]
+        return np.concatenate(filled)
+
+    def edges(arrays):
+        flat = np.full((size, UNITS, UNITS), np.nan)
+        for layer, array in enumerate(arrays):
+            small = array[:UNITS, :UNITS]
+            if layer or widths[0] <= UNITS:
+                flat[layer, : small.shape[0], : small.shape[1]] = small
+        return flat.ravel()
+
+    expected = {
+        "units": widths[1:-1],
+        "activation": first(hs[1:]),
+        "slope": first([h * (1 - h) for h in hs[1:]]),
+        "error": first(deltas),
+        "activation_size": [np.sqrt(np.mean(h**2)) for h in hs[1:]],
+        "error_size": [np.sqrt(np.mean(d**2)) for d in deltas],
+        "edge_weight": edges([layer.w for layer in net.layers]),
+        "edge_gradient": edges([np.outer(d, h) for d, h in zip(deltas, hs[:-1], strict=True)]),
+        "inputs": x,
+        "output": p,
+        "label": [y],
+        "loss": [-np.log(p[y])],
+    }
+    got = grads.unit_signals(net, x, y, units=UNITS)
+    assert got.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_allclose(got[name], array, rtol=1e-12, err_msg=name)
+    np.testing.assert_allclose(
+        got["error_size"], grads.signals(net, x[None], jnp.array([y])).error_norms[:-1], rtol=1e-12
+    )
+
+
+def test_a_traced_depth_gives_the_shallow_net_s_numbers_and_nan():
+    net = nets.mlp(KEY, (4,) * 8 + (3,), "tanh", init="he_normal", stacked=True)
+    x = jnp.arange(4.0)
+    at = jax.jit(lambda depth: grads.unit_signals(net.replace(depth=depth), x, 1, units=UNITS))
+    for depth in (2, 6, 7):
+        whole, short = (
+            at(depth),
+            grads.unit_signals(nets.unstack(net.replace(depth=depth)), x, 1, units=UNITS),
+        )
+        for name in ("units", "activation", "slope", "error", "activation_size", "error_size"):
+            used = len(short[name])
+            np.testing.assert_allclose(whole[name][:used], short[name], rtol=1e-12)
+            assert np.isnan(whole[name][used:]).all()
+        assert np.isnan(whole["edge_gradient"]).all() == (depth == 7)
+        np.testing.assert_allclose(whole["output"], short["output"], rtol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def made():
+    """An explorer of nets of up to 7 layers, the last ones of units that are switched off."""
+    net = nets.mlp(KEY, (4,) * 8 + (3,), "tanh", init="he_normal", stacked=True)
+    x = jnp.arange(4.0)
+    depth = ipywidgets.IntSlider(3, 1, 7, description="Layers")
+    views = [explore.network(UNITS, summary=["{depth} layers, {loss}."])]
+    at = lambda depth: grads.unit_signals(net.replace(depth=depth), x, 1, units=UNITS)  # noqa: E731
+    return explore.Explorer("Net", at, {"depth": depth}, views)
+
+
+def test_the_page_holds_every_unit_to_two_figures_and_its_sign(made):
+    (page,) = shipped(made.static()["text/html"])
+    assert "2.4 %" in page["note"]
+    for name in ("error", "activation", "edge_gradient"):
+        packed = page["grid"][name]
+        assert packed["step"] == networks.STEP and packed["signs"]
+        expected = np.stack([made.at(depth=depth)[name] for depth in range(1, 8)])
+        rows = unpack(packed)
+        np.testing.assert_array_equal(np.isnan(rows), np.isnan(expected))
+        np.testing.assert_allclose(rows, expected, rtol=10 ** (networks.STEP / 2) - 1 + 1e-9)
+    assert page["grid"]["error_size"]["step"] < networks.STEP
+
+
+def shown(made, expression, **values):
+    """Value of an expression in the page's script, for the view, its data and a frame of 700 px."""
+    data = json.dumps({name: results.plain(array) for name, array in made.at(**values).items()})
+    given = f"[{json.dumps(made.views[0])}, {data}]"
+    frame = "const frame = netFrame(spec, data, [], 700)"
+    return in_javascript(f"(([spec, data]) => {{ {frame}; return {expression}; }})({given})")
+
+
+def test_every_step_says_what_it_shows(made):
+    at = made.at(depth=2)
+    size = [
+        [results.number(float(f"{v:.1e}")) for v in at[name][:2]]
+        for name in ("activation_size", "error_size")
+    ]
+    p, loss = (results.number(float(f"{v:.1e}")) for v in (at["output"][1], at["loss"][0]))
+    captions = shown(made, "[0, 1, 2, 3, 4, 5].map((step) => captionOf(spec, data, step))", depth=2)
+    assert captions == [
+        "A picture of a 1 goes in.",
+        f"Layer 1: the activations have the size {size[0][0]}.",
+        f"Layer 2: the activations have the size {size[0][1]}.",
+        f"The output gives the right answer, 1, a probability of {p}. The loss is {loss}.",
+        f"Layer 2: the error signal is {size[1][1]}.",
+        f"Layer 1: the error signal is {size[1][0]}.",
+    ]
+
+
+def test_brightness_is_the_logarithm_of_the_size_and_zero_and_infinity_look_otherwise(made):
+    strong = in_javascript("[1e-12, 1e-5, 1e2, 1e9, -1e-5].map((v) => strength(v, [-12, 2]))")
+    assert strong[2] == strong[3] == 1 and strong[1] == strong[4]
+    assert strong[1] - strong[0] == pytest.approx(strong[2] - strong[1])
+    assert 0 < strong[0] < strong[1]
+    draw = "(v) => cell(0, 0, 8, 8, true, v, [-12, 2], 'vg-back')"
+    cells = in_javascript(f"[0, 1e-300, 'inf', null].map({draw})")
+    nothing, tiny, *broken = cells
+    assert "vg-nothing" in nothing and "fill-opacity" not in nothing
+    assert "vg-nothing" not in tiny and "fill-opacity" in tiny
+    assert all("vg-cross" in one for one in broken)
+
+
+def test_units_and_edges_are_described_with_jax_s_numbers(made):
+    at = made.at(depth=2)
+    unit = shown(made, "describeStop(4, spec, data, frame)", depth=2)  # layer 2, unit 2
+    numbers = [results.number(at[name][UNITS + 1]) for name in ("activation", "slope", "error")]
+    assert unit == "layer 2, unit 2: activation {}, slope {}, error signal {}".format(*numbers)
+    edge = shown(made, "describeStop('0.2-4', spec, data, frame)", depth=2)
+    index = UNITS * UNITS + 1 * UNITS + 2
+    numbers = [results.number(at[name][index]) for name in ("edge_weight", "edge_gradient")]
+    assert edge.startswith("weight from layer 1, unit 3 to layer 2, unit 2: ")
+    assert edge.endswith("weight {}, weight gradient {}".format(*numbers))
+    assert shown(made, "frame.edges.length", depth=7) == 0
+
+
+def test_the_table_has_a_row_for_each_layer(made):
+    table = shown(made, "table(spec, data, 'now')", depth=2)
+    assert re.findall(r'scope="(?:col|row)">(.*?)<', table) == [
+        "layer", "Activations, RMS", "Error signal, RMS", "1", "2",
+    ]  # fmt: skip
+
+
+def test_variants_are_drawn():
+    chain = {
+        "units": [1, 1], "activation": [0.5, 0.4], "error": [-0.1, 0.0],
+        "activation_size": [0.5, 0.4], "error_size": [0.1, 0.0], "factor": [0.25, "inf"], "skip": [1],
+        "cell": [1, 2], "cell_error": [0.1, 0.2],
+    }  # fmt: skip
+    texts = {
+        "factors": ["× 0.25", "× infinite"],
+        "recurrent": [">W<"],
+        "cell": [">cell<", ">hidden<"],
+    }
+    given = {"factors": "factor", "skip": "skip", "recurrent": True, "cell": True}
+    for name, value in given.items():
+        view = explore.network(1, **{name: value})
+        arguments = f"{json.dumps(view)}, {json.dumps(chain)}"
+        drawn = in_javascript(f"netPicture({arguments}, [], netFrame({arguments}, [], 700))")
+        assert all(text in drawn for text in texts.get(name, ["vg-arc"])), name
+        assert drawn.count("vg-nothing") == 1
+
+
+def test_bad_descriptions_and_missing_arrays_are_refused(made):
+    with pytest.raises(
+        ValueError, match=r"backward must be two rising powers of ten; got \(2.0, -12.0\)"
+    ):
+        explore.network(8, backward=(2.0, -12.0))
+    with pytest.raises(ValueError, match="units must be a whole number of at least 1; got 0"):
+        explore.network(0)
+    with pytest.raises(ValueError, match="compute must return activation_size"):
+        made.using(lambda depth: {"units": jnp.ones(3), "loss": 1.0}).at()
+
+
+def test_script_and_style_are_small():
+    text = explorer_module.VIEWS + explorer_module.HOST + explorer_module.STYLE
+    assert len(gzip.compress(text.encode(), 9)) <= 25_000

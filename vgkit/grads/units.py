@@ -1,0 +1,92 @@
+"""One example's way through a network, unit by unit, as `explore.network` draws it."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Shaped
+
+from vgkit import _check, activations, nets
+from vgkit._numbers import rms
+from vgkit.grads.kernel import Loss
+from vgkit.grads.measure import signals
+
+
+def unit_signals(
+    net: nets.Net,
+    x: Float[Array, " inputs"],
+    y: Shaped[Array, "..."] | int,
+    *,
+    units: int = 8,
+    edges: int = 6,
+    loss: str | Loss = "cross_entropy",
+) -> dict[str, Shaped[Array, " _points"]]:
+    r"""Activations and error signals of single units for one example, for a picture of the net.
+
+    .. math:: u_{\ell j}, \quad \phi'(a_{\ell j}), \quad
+              \delta_{\ell j} = \frac{\partial L}{\partial z_{\ell j}}
+
+    Arrays "activation", "slope" and "error" hold these for the first units of every hidden layer,
+    layer after layer. "edge_weight" and "edge_gradient" hold the weights between those units and
+    dL/dW, by layer, unit of that layer and unit of the layer before. "units",
+    "activation_size" and "error_size" hold a number for each layer: how many units it has, and RMS
+    over all of them. "inputs" is x, "output" the network's, as probabilities under "cross_entropy",
+    "label" the target's first number and "loss" the loss. NaN stands for what does not exist.
+
+    Args:
+        net: The network, whose depth and activation may be traced.
+        x: One example.
+        y: Its target.
+        units: How many units of a layer are taken.
+        edges: Weights are given of nets of at most so many hidden layers.
+        loss: As for `signals`.
+
+    Raises:
+        ValueError: As for `signals`, or if `units` or `edges` is no whole number of at least 1.
+    """
+    units, edges = (_check.int_at_least(*one, 1) for one in (("units", units), ("edges", edges)))
+    measured = signals(net, x[None], jnp.asarray(y)[None], loss=loss)
+    here, output = nets.intermediates(net, x)
+    phi = activations.function(net.activation)
+
+    def first(array: Array) -> Array:
+        """The first units along every axis, and NaN where there are fewer."""
+        array = array[(slice(units),) * array.ndim]
+        missing = [(0, units - size) for size in array.shape]
+        return jnp.pad(array, missing, constant_values=jnp.nan)
+
+    def row(layer: Any, here: Any, error: Array, weights: Array) -> dict[str, Array]:
+        slope = jax.grad(phi if layer.alpha is None else partial(phi, alpha=layer.alpha))
+        return {
+            "units": jnp.asarray(float(here.z.size)),
+            "activation": first(here.u),
+            "slope": first(jnp.vectorize(slope)(here.a)),
+            "error": first(error[0]),
+            "activation_size": rms(here.u),
+            "error_size": rms(error),
+            "edge_weight": first(layer.w),
+            "edge_gradient": first(weights),
+        }
+
+    backward = measured.error_signals.hidden, measured.weight_gradients.hidden
+    if net.stacked:
+        rows = jax.vmap(row)(net.layers, here, *backward)
+    else:
+        rows = [row(*layer) for layer in zip(net.layers, here, *backward, strict=True)]
+        rows = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+    layer = jnp.arange(net.size)
+
+    def where(condition: Array, array: Array) -> Array:
+        return jnp.where(condition.reshape(-1, *[1] * (array.ndim - 1)), array, jnp.nan)
+
+    rows = {name: where(layer < net.depth, array) for name, array in rows.items()}
+    shown = (net.depth <= edges) & ((layer > 0) | (x.size <= units))
+    for name in ("edge_weight", "edge_gradient"):
+        rows[name] = where(shown, rows[name])[:edges]
+    return {name: array.ravel() for name, array in rows.items()} | {
+        "inputs": jnp.ravel(x),
+        "output": jax.nn.softmax(output) if loss == "cross_entropy" else output,
+        "label": jnp.ravel(y)[:1],
+        "loss": measured.losses,
+    }
