@@ -185,8 +185,8 @@ def test_the_table_has_a_row_for_each_layer(made):
 def test_variants_are_drawn():
     chain = {
         "units": [1, 1], "activation": [0.5, 0.4], "error": [-0.1, 0.0],
-        "activation_size": [0.5, 0.4], "error_size": [0.1, 0.0], "factor": [0.25, "inf"], "skip": [1],
-        "cell": [1, 2], "cell_error": [0.1, 0.2],
+        "activation_size": [0.5, 0.4], "error_size": [0.1, 0.0], "factor": [0.25, "inf"],
+        "cell": [1, 2], "cell_error": [0.1, 0.2], "skip": [1],
     }  # fmt: skip
     texts = {
         "factors": ["× 0.25", "× infinite"],
