@@ -1,4 +1,4 @@
-"""A small explorer for tests: powers of a base."""
+"""Small explorers for tests: powers of a base, and a net."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from playwright._impl._driver import compute_driver_executable
 
-from vgkit import explore
+from vgkit import explore, grads, nets
 from vgkit.explore import explorer
 
 CHART = explore.chart(
@@ -36,6 +36,21 @@ def sliders():
 
 def make(**presets):
     return explore.Explorer("Powers", compute, sliders(), CHART, presets)
+
+
+UNITS = 3
+
+
+def network():
+    """A net of 1 to 7 tanh layers of 4 units, of which 3 are drawn."""
+    net = nets.mlp(jax.random.key(1), (4,) * 8 + (3,), "tanh", init="he_normal", stacked=True)
+
+    def at(depth):
+        return grads.unit_signals(net.replace(depth=depth), jnp.arange(4.0), 1, units=UNITS)
+
+    depth = ipywidgets.IntSlider(3, 1, 7, description="Layers")
+    view = explore.network(UNITS, summary=["{depth} layers, {loss}."])
+    return explore.Explorer("Net", at, {"depth": depth}, view)
 
 
 def in_javascript(expression):

@@ -51,9 +51,9 @@ def signals(size: str = "RMS over units and examples") -> dict[str, Any]:
     """
     return chart(
         [
-            series("error_signal", "Error signal dL/dz"),
-            series("weight_gradient", "Weight gradient dL/dW"),
-            series("bound", "Bound on the error signal", marker=False, dash=True),
+            series("error_signal", "Error signal dL/dz", colour=1),
+            series("weight_gradient", "Weight gradient dL/dW", colour=2),
+            series("bound", "Bound on the error signal", marker=False, dash=True, colour=3),
         ],
         x={"label": "Layer (1 is nearest the input)", "name": "layer", "start": 1},
         y={"label": size, "scale": "log"},
@@ -127,8 +127,9 @@ def training(summary: Sequence[str]) -> list[dict[str, Any]]:
             summary=summary,
         ),
         chart(
-            [series("signal", "Error signal dL/dz"), series("gradient", "Weight gradient dL/dW"),
-             series("low", "Error signal: all seeds", kind="band", upper="high", colour=0)],
+            [series("signal", "Error signal dL/dz", colour=1),
+             series("gradient", "Weight gradient dL/dW", colour=2),
+             series("low", "Error signal: all seeds", kind="band", upper="high", colour=1)],
             x=layer,
             y={"label": "RMS", "scale": "log"},
         ),

@@ -15,6 +15,7 @@ from powers import CHART, compute, make
 from vgkit import explore
 from vgkit.explore import explorer
 
+PRESS = "all => all.forEach(e => e.click())"
 SVG = "{http://www.w3.org/2000/svg}"
 PAGE = "<!doctype html><html lang=en data-theme={theme}><meta charset=utf-8><title>x</title><body>"
 
@@ -49,6 +50,7 @@ def three(open_page, tmp_path, fragments):
         path.write_text(PAGE.format(theme=theme) + fragments)
         page = open_page(path.as_uri(), **options)
         page.roots = page.locator(".vg-explorer").all()
+        page.locator(".vg-more > summary").evaluate_all(PRESS)
         assert len(page.roots) == 3
         return page
 
@@ -176,6 +178,7 @@ def test_nothing_but_nan_is_explained(open_page, tmp_path):
         slider.fill(value)
         assert text in summary.inner_text()
     # What is saved then is empty, and no error.
+    page.locator(".vg-more > summary").click()
     with page.expect_download() as download:
         page.locator("[data-export=svg]").click()
     assert "NaN" not in download.value.path().read_text()

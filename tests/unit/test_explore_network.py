@@ -4,19 +4,17 @@ import gzip
 import json
 import re
 
-import ipywidgets
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from powers import in_javascript
+from powers import UNITS, in_javascript, network
 
 from tools.grids import shipped, unpack
 from vgkit import explore, grads, nets
 from vgkit.explore import explorer as explorer_module
 from vgkit.explore import networks, results
 
-UNITS = 3
 KEY = jax.random.key(1)
 
 
@@ -101,13 +99,7 @@ def test_a_traced_depth_gives_the_shallow_net_s_numbers_and_nan():
 
 @pytest.fixture(scope="module")
 def made():
-    """An explorer of nets of up to 7 layers, the last ones of units that are switched off."""
-    net = nets.mlp(KEY, (4,) * 8 + (3,), "tanh", init="he_normal", stacked=True)
-    x = jnp.arange(4.0)
-    depth = ipywidgets.IntSlider(3, 1, 7, description="Layers")
-    views = [explore.network(UNITS, summary=["{depth} layers, {loss}."])]
-    at = lambda depth: grads.unit_signals(net.replace(depth=depth), x, 1, units=UNITS)  # noqa: E731
-    return explore.Explorer("Net", at, {"depth": depth}, views)
+    return network()
 
 
 def test_the_page_holds_every_unit_to_two_figures_and_its_sign(made):

@@ -5,7 +5,7 @@
 const MARGIN = { left: 62, right: 16, top: 12, bottom: 46 };
 const ZERO_ROW = 26;
 const MOST_HELD = 3;
-const KEYS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown", " ", "Enter"];
+const KEYS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown", " ", "Enter", "Escape"];
 const LOST = ["restarting", "autorestarting", "terminating", "dead"];
 const MARKERS = ["circle", "square", "triangle", "diamond"];
 
@@ -399,7 +399,7 @@ function startView(model, spec, first, parent, more) {
   const [exports, code] = exportButtons(current, announce);
   const root = element("div", { class: "vg-chart" }, summary, spoken, names, reader, ...(player ? [player.panel] : []), readout);
   parent.append(root);
-  more.body.append(element("div", { class: "vg-tools", role: "group", "aria-label": spec.y.label },
+  more.body.append(element("div", { class: "vg-tools", role: "group", "aria-label": spec.y.label }, element("p", {}, spec.y.label),
     element("div", { class: "vg-actions" }, ...(player ? [] : [hold, clear]), exports), code, values));
 
   function showCursor() {
@@ -498,8 +498,9 @@ function startView(model, spec, first, parent, more) {
   reader.addEventListener("keydown", moveCursor);
   picture.addEventListener("pointermove", pointAt);
   picture.addEventListener("pointerdown", pointAt);
-  picture.addEventListener("pointerleave", () => {
-    if (document.activeElement !== reader) cursor = null;
+  // A finger leaves at once; what it read stays.
+  picture.addEventListener("pointerleave", ({ pointerType }) => {
+    if (document.activeElement !== reader && pointerType !== "touch") cursor = null;
     showCursor();
   });
   more.addEventListener("toggle", draw);

@@ -71,7 +71,7 @@ function netFrame(spec, data, held, width, least) {
 // Edges of a net small enough to show them: from a unit, or an input, to a unit of the next layer.
 function edgesOf(spec, data, { nodes, layers, image, pictured, middle, row }) {
   if (!data.edge_weight || layers > NET.few) return [];
-  const count = pictured ? 0 : Math.min(data.inputs?.length ?? 0, spec.units);
+  const count = pictured || data.inputs?.length > spec.units ? 0 : data.inputs?.length ?? 0;
   const inputs = Array.from({ length: count }, (_, unit) => ({ layer: -1, unit, x: 15, y: middle + (unit + 0.5 - count / 2) * row }));
   const all = [...inputs, ...nodes];
   return nodes.flatMap((to) =>
