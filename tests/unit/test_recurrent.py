@@ -175,36 +175,11 @@ def test_states_and_gradients_agree_with_pytorch(name):
             np.testing.assert_allclose(by_jax.c[t], last[0], rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", MAKERS)
-def test_gradients_agree_with_finite_differences(kind):
-    cell, x, t, read = random_cell(kind), X, 4, READ[0]
-    step = 1e-5  # central differences: step^2 from the third derivative, 1e-16 / step from rounding
-
-    @jax.jit
-    def measured():
-        gradients = grads.state_gradients(cell, x, lambda h: jnp.asarray(read) @ h[-1])
-        state, gradient = (
-            jax.tree.map(lambda rows: rows[t], rows) for rows in (recurrent.run(cell, x), gradients)
-        )
-        here, unravel = ravel_pytree(state)
-        moves = step * jnp.concatenate([jnp.eye(len(here)), -jnp.eye(len(here))])
-
-        def last(state):
-            return recurrent.run(cell, x[t:], start=unravel(state)).h[-1]
-
-        return ravel_pytree(gradient)[0], jax.vmap(last)(here[None] + moves)
-
-    gradient, ends = measured()
-    plus, minus = np.split(np.asarray(ends) @ read, 2)
-    np.testing.assert_allclose(gradient, (plus - minus) / (2 * step), atol=1e-9)
-
-
-@pytest.mark.parametrize("name", ["identity", "relu"])
-def test_linear_recurrence_has_the_closed_form(name):
-    """With positive numbers ReLU is linear too: dL/dh_t = (W^T)^(T-t) u and every J_t is W."""
+def test_linear_recurrence_has_the_closed_form():
+    """With positive numbers ReLU is linear: dL/dh_t = (W^T)^(T-t) u and every J_t is W."""
     random = np.random.default_rng(0)
     w_in, w = random.uniform(0.1, 0.5, (HIDDEN, INPUTS)), random.uniform(0, 0.4, (HIDDEN, HIDDEN))
-    cell = recurrent.RNN(w_in, w, np.full(HIDDEN, 0.1), activation=name)
+    cell = recurrent.RNN(w_in, w, np.full(HIDDEN, 0.1), activation="relu")
     x, u = jnp.abs(X), jnp.asarray(READ[0])
     gradients, jacobians = jax.jit(
         lambda x: (
@@ -221,27 +196,12 @@ def test_linear_recurrence_has_the_closed_form(name):
     np.testing.assert_allclose(grads.product_spectrum(jacobians)[0], largest, rtol=1e-10)
 
 
-def test_linear_lstm_with_constant_gates_has_the_closed_form():
-    """Without recurrent weights only c hands anything on: dL/dc_t = f^(T-t) o u, dL/dh_t = 0."""
-    b = np.zeros((4, HIDDEN))
-    b[1], b[3] = 2.0, -1.0
-    zeros = np.zeros((4, HIDDEN, HIDDEN))
-    cell = recurrent.LSTM(np.ones((4, HIDDEN, INPUTS)), zeros, b, activation="identity")
-    x, u = jnp.zeros((TIME, INPUTS)), jnp.asarray(READ[0])
-    gradients = grads.state_gradients(cell, x, lambda h: u @ h[-1])
-    f, o = 1 / (1 + np.exp(-2.0)), 1 / (1 + np.exp(1.0))
-    for t in range(TIME):
-        np.testing.assert_allclose(gradients.c[t], f ** (TIME - t) * o * READ[0], rtol=1e-12)
-    assert not gradients.h[:-1].any() and not gradients.c[-1].any()
-
-
 @pytest.mark.parametrize("kind", MAKERS)
 def test_jacobians_carry_the_gradient_of_the_state(kind):
     """Fed with every state's own term of `loss`, they are the pass by hand."""
     cell, start = random_cell(kind), random_start(kind)
     states, gradients = by_hand(cell, X, start)
-    jacobians = jax.jit(lambda x: grads.state_jacobians(cell, x, start=start))(X)
-    jacobians = np.asarray(jacobians)
+    jacobians = np.asarray(grads.state_jacobians(cell, X, start=start))
     size = sum(rows.shape[1] for rows in states if rows is not None)
     assert jacobians.shape == (TIME, size, size)
     back = np.zeros(size)
@@ -250,22 +210,6 @@ def test_jacobians_carry_the_gradient_of_the_state(kind):
         back[:HIDDEN] += READ[t] * states[0][t]
         expected = np.concatenate([rows[t] for rows in gradients if rows is not None])
         np.testing.assert_allclose(back, expected, rtol=1e-9, atol=1e-12)
-
-
-def test_spectral_radius_0_and_a_gradient_that_doubles():
-    """At a fixed point with slopes (1, 3/4) the Jacobian J = [[8, 8], [-6, -6]] has J^2 = 2 J."""
-    w = np.array([[8.0, 8.0], [-8.0, -8.0]])
-    z = np.array([0.0, np.arctanh(0.5)])
-    cell = recurrent.RNN(np.zeros((2, 1)), w, z - w @ np.tanh(z))
-    start = recurrent.State(jnp.asarray(np.tanh(z)))
-    jacobians = grads.state_jacobians(cell, jnp.zeros((9, 1)), start=start)
-    # The fixed point repels: 2^9 times the rounding of tanh, 1e-16, times ||W|| = 16.
-    np.testing.assert_allclose(
-        jacobians, np.broadcast_to([[8.0, 8.0], [-6.0, -6.0]], (9, 2, 2)), atol=1e-11
-    )
-    size = np.linalg.norm([[8.0, 8.0], [-6.0, -6.0]], 2)
-    np.testing.assert_allclose(grads.product_spectrum(jacobians)[0], 2**8 * size, rtol=1e-10)
-    assert np.abs(np.linalg.eigvals(w)).max() < 1e-6  # a double root: sqrt of rounding
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -293,14 +237,6 @@ def test_norms_are_those_of_the_shorter_sequences(kind):
             assert np.isnan(ours[length + 1 :]).all()
             total = total + squares
         np.testing.assert_allclose(norms.state[: length + 1], np.sqrt(total), rtol=1e-10)
-
-
-@pytest.mark.parametrize("kind", MAKERS)
-def test_gradients_have_the_format_of_the_parameters(kind):
-    cell = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), random_cell(kind))
-    x = X.astype(jnp.float32)
-    gradients = jax.eval_shape(lambda: grads.state_gradients(cell, x, lambda h: h[-1].sum()))
-    assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
 
 
 def matrices(array):
@@ -382,11 +318,13 @@ def test_cells_are_pytrees_that_repeat_with_the_key_and_can_be_given(kind):
     run = jax.jit(recurrent.run)
     np.testing.assert_array_equal(run(given, X).h, run(cell, X).h)
     np.testing.assert_allclose(recurrent.run(given, X).h, run(cell, X).h)
+    narrow, x = (jax.tree.map(jnp.float32, each) for each in (cell, X))
+    gradients = grads.state_gradients(narrow, x, lambda h: h[-1].sum())
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
 
 
 CELL, LSTM, GRU = (MAKERS[kind](KEY, INPUTS, HIDDEN) for kind in ("rnn", "lstm", "gru"))
-ONE, GATES = jnp.ones((1, HIDDEN)), LSTM.w_rec
-NAN = jnp.where(jnp.eye(HIDDEN) == 1, jnp.nan, 0)
+ONE, NAN = jnp.ones((1, HIDDEN)), CELL.w_rec * jnp.nan
 
 
 def run(cell, x=X, start=None, **changes):
@@ -402,27 +340,18 @@ def norms(x=X[None], direction=ONE, **length):
 
 
 BAD = [
-    (lambda: run(CELL, X[:0]), r"x must have shape \(at least 1, 3\)"),
     (lambda: run(CELL, X[:, :2]), r"x must have shape \(at least 1, 3\)"),
-    (lambda: run(CELL, X[None]), "x must have shape"),
     (lambda: run(CELL, X.at[2, 1].set(jnp.nan)), "x must be finite; got 1"),
     (lambda: run(CELL, activation="swish"), "activation must be one of identity"),
     (lambda: recurrent.run([ONE], X), "cell must be an RNN, LSTM or GRU; got list"),
     (lambda: run(CELL, w_rec=NAN[:, :4]), "w_rec must be square, units by units; got 5 by 4"),
-    (lambda: run(LSTM, w_rec=GATES[:, :3]), "w_rec must be square, units by units; got 3 by 5"),
-    (
-        lambda: run(LSTM, w_rec=GATES[:3]),
-        r"w_rec must have shape \(4, at least 1, at least 1\); got \(3, 5, 5\)",
-    ),
+    (lambda: run(LSTM, w_rec=LSTM.w_rec[:3]), r"w_rec must have shape \(4, .*got \(3, 5, 5\)"),
     (lambda: run(CELL, w_in=CELL.w_in[:4]), r"w_in must have shape \(5, at least 1\)"),
     (lambda: run(CELL, b=CELL.b[:2]), r"b must have shape \(5\); got \(2,\)"),
     (lambda: run(GRU, b_rec=None), r"b_rec must have shape \(5\); got \(\)"),
-    (
-        lambda: run(GRU, reset="before"),
-        "b_rec must be None for a reset gate before the product; got an array",
-    ),
+    (lambda: run(GRU, reset="before"), "b_rec must be None for a reset gate before the product"),
     (lambda: run(GRU, reset="now"), "reset must be one of after, before; got 'now'"),
-    (lambda: run(CELL, w_rec=NAN), "cell must be finite; got 5"),
+    (lambda: run(CELL, w_rec=NAN), "cell must be finite; got 25"),
     (lambda: run(CELL, start=zeros(4)), r"start.h must have shape \(5\); got \(4,\)"),
     (lambda: run(LSTM, start=zeros(5)), "start must have a cell state c for an LSTM"),
     (lambda: run(LSTM, start=zeros(5, 4)), r"start.c must have shape \(5\); got \(4,\)"),
@@ -432,20 +361,12 @@ BAD = [
     (lambda: norms(X), r"x must have shape \(at least 1, at least 1, 3\); got \(12, 3\)"),
     (lambda: norms(direction=ONE[:, :4]), r"direction must have shape \(1, 5\); got \(1, 4\)"),
     (lambda: norms(length=13), "length must be at most 12, the inputs there are; got 13"),
-    (lambda: norms(length=0), "length must be .* of at least 1; got 0"),
     (lambda: recurrent.rnn(KEY, 3, 0), "hidden must be .* of at least 1; got 0"),
     (lambda: recurrent.gru(KEY, 0, 3), "inputs must be .* of at least 1; got 0"),
-    (lambda: recurrent.rnn(KEY, 3, 3, "orthogonal"), "activation must be one of ident"),
     (lambda: recurrent.lstm(KEY, 3, 3, "swish"), "activation must be one of"),
-    (lambda: recurrent.gru(KEY, 3, 3, "swish"), "activation must be one of"),
-    (
-        lambda: recurrent.lstm(KEY, 3, 3, init="xavier"),
-        "init must be one of identity, orthogonal, lecun_normal, glorot_normal, he_normal, "
-        "pytorch; got 'xavier'",
-    ),
+    (lambda: recurrent.lstm(KEY, 3, 3, init="xavier"), "init must be one of identity, .*'xavier'"),
     (lambda: recurrent.gru(KEY, 3, 3, reset="cho"), "reset must be one of after, bef"),
     (lambda: recurrent.rnn(KEY, 3, 3, gain=-1.0), "gain must be a number of at least 0"),
-    (lambda: recurrent.rnn(KEY, 3, 3, gain=np.nan), "gain must be a number"),
     (lambda: recurrent.lstm(KEY, 3, 3, forget_bias=np.inf), "forget_bias must be finite"),
     (lambda: recurrent.gru(KEY, 3, 3, update_bias=np.nan), "update_bias must be finite"),
 ]
