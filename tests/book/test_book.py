@@ -29,7 +29,7 @@ def test_every_page_is_listed(book):
 @pytest.mark.parametrize("page", PAGES)
 def test_over_http_accessible_and_within_the_screen(site, open_page, page):
     wide, narrow = [("light", "dark"), ("dark", "light")][PAGES.index(page) % 2]
-    opened = open_page(f"{site}/{page}.html", theme="auto", color_scheme=wide)
+    opened = open_page(f"{site}/{page}.html", wide)
     assert opened.locator("html").get_attribute("lang") == "en"
     fields = opened.locator("input[type=search]:visible, .search-button__button:visible")
     assert fields.count() == (2 if page == "search" else 1)  # that page is itself a search field
