@@ -36,12 +36,6 @@ def test_limits_follow_from_the_number_of_bits(name):
     assert formats.format_limits(name) == limits
 
 
-def test_limits_as_published():
-    assert formats.format_limits("float16") == (2.0**-24, 6.103515625e-05, 65504, 2.0**-10)
-    assert formats.format_limits("float32").largest == 340282346638528859811704183484516925440
-    assert formats.format_limits("float64").smallest_subnormal == 5e-324
-
-
 @pytest.mark.parametrize("name", grads.FORMATS)
 def test_limits_agree_with_pytorch(name):
     torch = pytest.importorskip("torch")
@@ -71,13 +65,6 @@ def test_dot_products_are_summed_in_float32(name):
         assert float(dot(ones, ones)) == 4096
         kept = float(dot(small, jnp.full(16, 2.0**-12, name)))
         assert kept == (sum_of_lost if name == "float16" else 0)
-
-
-def test_pytorch_keeps_subnormals():
-    torch = pytest.importorskip("torch")
-    tiny = formats.format_limits("float32").smallest_normal
-    assert float(torch.tensor(tiny) * 0.5) == tiny / 2
-    assert float(jnp.float32(tiny) * 0.5) == 0
 
 
 def chain(depth):
@@ -180,44 +167,6 @@ def test_the_format_is_that_of_numpy(name):
         np.testing.assert_array_equal(np.asarray(array).astype(dtype).astype(float), array)
 
 
-@pytest.mark.parametrize("name", ["bfloat16", "float32"])
-def test_scaling_by_a_power_of_two_changes_no_bit_where_nothing_underflows(name):
-    plain, scaled = (
-        grads.signals(*small(), dtype=name, loss_scale=scale) for scale in (1.0, 2.0**13)
-    )
-    leaves = [jax.tree.leaves((s.gradient, s.error_signals)) for s in (plain, scaled)]
-    for before, after in zip(*leaves, strict=True):
-        assert np.all(before != 0)
-        np.testing.assert_array_equal(before, after)
-
-
-@pytest.mark.parametrize("scale", range(7))
-def test_scaling_rescues_the_entries_that_theory_names(scale):
-    # dL/dW = 2^-14 x with x = 2^0 ... 2^-14. Below 2^-24 the product is 0 (half of it rounds to
-    # even, 0), so scaling by 2^s keeps what is at least 2^(-24 - s).
-    x = 2.0 ** -np.arange(15)
-    net = nets.from_arrays([np.ones((1, 15))], None, "identity")
-    found = grads.signals(
-        net, jnp.asarray(x)[None], jnp.zeros(1), loss=lambda output, _: output[0] * 2.0**-14,
-        dtype="float16", loss_scale=2.0**scale,
-    )  # fmt: skip
-    exact = 2.0**-14 * x
-    expected = np.where(exact >= 2.0 ** (-24 - scale), exact, 0)
-    np.testing.assert_array_equal(found.weight_gradients[0][0], expected)
-    assert np.sum(expected == 0) == max(0, 4 - scale)
-
-
-@pytest.mark.parametrize(("scale", "share"), [(15, 0.0), (16, 1.0), (40, 1.0)])
-def test_too_large_a_scale_overflows(scale, share):
-    # dL/dz = 1 throughout, so that 2^15 is the last power of two below 65504.
-    net = nets.from_arrays([[[1.0]]] * 4, None, "identity")
-    found = errors("float16", net, *ONE, loss_scale=2.0**scale)
-    assert bool(found.finite) == (share == 0)
-    for entries in found[:2]:
-        np.testing.assert_array_equal(entries.not_finite, share)
-        np.testing.assert_array_equal(entries.relative_error, np.inf if share else 0)
-
-
 @pytest.mark.parametrize("name", grads.FORMATS)
 @pytest.mark.parametrize("scale", [1.0, 2.0**10])
 def test_no_path_stays_zero_in_every_format(name, scale):
@@ -232,17 +181,6 @@ def test_no_path_stays_zero_in_every_format(name, scale):
     np.testing.assert_array_equal(found.weight_gradients.lost, 0)
     gradient = grads.signals(net, x, y, dtype=name, loss_scale=scale).weight_gradients[0]
     assert np.all(gradient[0] == 0) and np.all(gradient[1:] != 0)
-
-
-@pytest.mark.parametrize(("scale", "finite"), [(14, True), (15, False)])
-def test_an_overflow_in_the_output_layer_alone_is_found(scale, finite):
-    # Two examples of dL/db = S / 2 each add up to S only after float32; h = 3 makes dL/dW = 3 S.
-    net = nets.from_arrays([[[3.0]], [[0.0]]], None, "identity")
-    x, y = jnp.ones((2, 1)), jnp.zeros(2)
-    for form in (net, nets.stack(net)):
-        found = errors("float16", form, x, y, loss_scale=2.0**scale)
-        assert bool(found.finite) == finite  # 3 * 2^14 < 65504 < 3 * 2^15
-        assert found.weight_gradients.not_finite[0] == found.error_signals.not_finite[0] == 0
 
 
 def test_format_error_by_hand():
@@ -263,15 +201,24 @@ def test_format_error_by_hand():
     assert float(tiny.size) == pytest.approx(5e-200 / np.sqrt(2))
 
 
+@pytest.mark.parametrize(("scale", "finite"), [(14, True), (15, False)])
+def test_an_overflow_in_the_output_layer_alone_is_found(scale, finite):
+    # Two examples of dL/db = S / 2 each add up to S only after float32; h = 3 makes dL/dW = 3 S.
+    net = nets.from_arrays([[[3.0]], [[0.0]]], None, "identity")
+    x, y = jnp.ones((2, 1)), jnp.zeros(2)
+    for form in (net, nets.stack(net)):
+        found = errors("float16", form, x, y, loss_scale=2.0**scale)
+        assert bool(found.finite) == finite  # 3 * 2^14 < 65504 < 3 * 2^15
+        np.testing.assert_array_equal(found.weight_gradients.not_finite, [0, not finite])
+        assert found.weight_gradients.relative_error[1] == (0 if finite else np.inf)
+        assert not found.error_signals.not_finite.any()
+
+
 def test_bad_input_is_refused(unchecked):
     with pytest.raises(ValueError, match=r"format must be one of float16.*got 'half'"):
         formats.format_limits("half")
     with pytest.raises(ValueError, match=r"narrow must have shape \(3\); got \(2,\)"):
         formats.format_error(jnp.ones(2), jnp.ones(3))
-
-
-@pytest.mark.parametrize("name", grads.FORMATS)
-def test_without_64_bit_numbers_there_is_an_error(name):
     arguments = small()
     with jax.enable_x64(False), pytest.raises(ValueError, match="jax_enable_x64 must be True"):
-        grads.signals(*arguments, dtype=name)
+        grads.signals(*arguments, dtype="float64")
