@@ -5,20 +5,7 @@ import numpy as np
 import pytest
 
 from vgcourse import results
-from vgcourse.convolutions import conv_net
 from vgcourse.experiments import convolutions, recurrence, remedies
-from vgkit import grads
-
-
-def test_every_remedy_is_measured():
-    runs = results.load("remedies")["runs"]
-    assert runs.keys() == remedies.REMEDIES.keys()
-    for name, depths in runs.items():
-        assert set(map(int, depths)) == set(remedies.REMEDIES[name].depths), name
-        for run in depths.values():
-            assert run["rate"] in remedies.REMEDIES[name].rates
-            assert np.shape(run["accuracy"]) == (remedies.SEEDS, remedies.EPOCHS + 1)
-            assert run["step_time"] > 0
 
 
 @pytest.mark.parametrize("name", ["sigmoid, Glorot", "ReLU, batch norm", "residual, ReZero"])
@@ -39,17 +26,6 @@ def test_remedies_again(name):
     assert abs(np.median(history.test_accuracy[0, :, -1]) - np.median(accuracy[:, -1])) < 0.03
 
 
-def test_every_convolutional_net_is_measured():
-    stored = results.load("convolutions")
-    assert stored["runs"].keys() == convolutions.KINDS.keys()
-    for depths in stored["runs"].values():
-        assert depths.keys() == {str(depth) for depth in convolutions.DEPTHS}
-        for depth, run in depths.items():
-            assert np.shape(run["error_signal"]) == (convolutions.SEEDS, int(depth))
-            assert np.shape(run["accuracy"]) == (convolutions.SEEDS,)
-            assert run["rate"] in stored["made"]["rates"]
-
-
 @pytest.mark.parametrize("name", convolutions.KINDS)
 def test_convolutional_signals_again(name):
     with jax.enable_x64(False):
@@ -68,35 +44,7 @@ def test_a_convolutional_training_again():
     np.testing.assert_allclose(history.test_accuracy[0, :, -1], run["accuracy"], atol=3 * 0.02)
 
 
-def test_convolutional_nets_start_as_conv_net_draws_them():
-    keys = jax.random.split(jax.random.key(convolutions.KEY), convolutions.SEEDS)
-    networks = convolutions.start(convolutions.KINDS["sigmoid, plain"], 4)
-    third = jax.tree.map(lambda leaf: leaf[2], networks)
-    channels = (1, *[convolutions.CHANNELS] * 4)
-    expected = conv_net(keys[2], channels, 10, "sigmoid", init="glorot_normal")
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), third, expected)
-    x, y, *_ = (part[: convolutions.PROBE] for part in convolutions.images())
-    norms = grads.signals(expected, x, y).error_norms[:-1]
-    np.testing.assert_allclose(convolutions.error_norms(networks)[2], norms, rtol=1e-9)
-
-
 ADDING = "adding, 20 steps"
-
-
-def test_every_recurrent_net_is_measured():
-    runs = results.load("recurrence")["runs"]
-    assert runs.keys() == recurrence.TASKS.keys()
-    for label, nets in runs.items():
-        assert nets.keys() == recurrence.CELLS.keys() | recurrence.RESERVOIRS.keys(), label
-        task = recurrence.TASKS[label]
-        for name, run in nets.items():
-            rows = (recurrence.SEEDS,)
-            if name in recurrence.CELLS:
-                rows += (task.epochs // task.every + 1,)
-                assert run["rate"] in recurrence.RATES and np.shape(run["G_trained"]) == (3,)
-            assert np.shape(run["test_loss"]) == np.shape(run["train_loss"]) == rows
-            assert ("accuracy" in run) == (task.loss == "cross_entropy")
-            assert np.shape(run["G"]) == np.shape(run["score"]) == (recurrence.SEEDS,)
 
 
 def test_recurrent_nets_again():
