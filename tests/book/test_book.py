@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 import smallbook
 import vgbook
-import yaml
 from conftest import ROOT, SETTLED, faults, public, sideways
 
 import vgkit
@@ -17,12 +16,6 @@ from tools import pages
 PAGES = [*pages.all_pages(), "genindex", "search"]
 LIVE = pages.live()
 OPEN = "all => all.forEach(e => e.open = true)"
-
-
-def test_every_page_is_listed(book):
-    built = {p.relative_to(book).with_suffix("").as_posix() for p in book.rglob("*.html")}
-    built = {p for p in built if not p.startswith("_") and p != "genindex"}
-    assert built == set(PAGES) - {"genindex"}
 
 
 # axe takes seconds: every other page is light when wide and dark when narrow, the rest the reverse.
@@ -92,8 +85,6 @@ def test_no_motion_where_none_is_wanted(site, open_page):
     address = f"{site}/chapters/depth.html"
     assert open_page(address).evaluate(MOVING)  # the theme's own, so the check can fail
     assert open_page(address, reduced_motion="reduce").evaluate(MOVING) == []
-    css = (ROOT / "vgkit" / "explore" / "chart.css").read_text()
-    assert "transition" not in css and "animation" not in css  # explorers never move by themselves
 
 
 @pytest.mark.parametrize("page", LIVE)
@@ -158,12 +149,6 @@ def test_every_page_has_a_description_and_a_title_of_its_own(book):
     assert len(set(descriptions)) == len(set(titles)) == len(texts)
 
 
-def test_every_redirect_leads_to_a_page(book):
-    redirects = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["redirects"]
-    for old, new in redirects.items():
-        assert old not in pages.all_pages() and (book / new.removeprefix("/")).is_file()
-
-
 def test_every_public_name_has_an_entry(book):
     for room in vgkit.__all__:
         html = (book / "api" / f"{room}.html").read_text()
@@ -221,17 +206,12 @@ def test_a_change_in_vgkit_is_never_stale(small_book):
 
 
 @pytest.mark.parametrize(
-    ("address", "name"),
-    [
-        ("someone/course", "someone/course"),
-        ("https://github.com/someone/course.git", "someone/course"),
-        ("git@github.com:someone/course.git", "someone/course"),
-        ("https://example.org/someone/course", ""),
-        ("", ""),
-    ],
-)
-def test_a_repository_by_its_address(monkeypatch, address, name):
+    "address", ["someone/course", "https://github.com/someone/course.git",
+                "git@github.com:someone/course.git", "https://example.org/someone/course", ""]
+)  # fmt: skip
+def test_a_repository_by_its_address(monkeypatch, address):
     monkeypatch.delenv("VGKIT_REPOSITORY", raising=False)
     monkeypatch.setattr(vgbook, "git", lambda *what: address if what[0] == "remote" else "")
     config = SimpleNamespace(vgbook_repository="", vgbook_branch="")
-    assert vgbook.repository(config) == (name, "main" if name else "")
+    known = "example" not in address and address
+    assert vgbook.repository(config) == (("someone/course", "main") if known else ("", ""))

@@ -1,12 +1,7 @@
 """The page of re-measured classics: every work is cited and judged, and its verdict asserted."""
 
-import ast
-import math
 import re
-from fractions import Fraction
 
-import numpy as np
-import pytest
 from conftest import ROOT
 from lessons import LABEL
 
@@ -32,38 +27,6 @@ def test_a_work_is_cited_judged_and_taught():
         asserted = re.findall(rf'"({VERDICT})"', code(body))
         prose = re.findall(rf"\*\*(?:Verdict: )?({VERDICT})\.?\*\*", " ".join(body.split()))
         assert asserted and set(prose) == set(asserted), head
-
-
-@pytest.fixture
-def functions():
-    """The page's own small functions, taken out of it."""
-    wanted = ("around", "within", "entry", "rate")
-    functions = [n for n in ast.parse(code(TEXT)).body if getattr(n, "name", "") in wanted]
-    space = {"np": np, "rows": [], "SIGNS": dict.fromkeys(VERDICT.split("|"), "+")}
-    exec(compile(ast.Module(functions, []), "classics", "exec"), space)
-    return space
-
-
-def test_verdict_interval_and_rate(functions):
-    entry, rate, row = functions["entry"], functions["rate"], ("work", "setting", "1", "2", 3)
-    assert entry(*row, True) == entry(*row, True, True) == "agrees"
-    assert entry(*row, False, True) == "agrees in kind"
-    assert entry(*row, False) == entry(*row, False, False) == "differs"
-    assert functions["rows"][-1] == ("work", "setting", "1", "2", "3", "+ differs")
-    values = np.arange(201) / 200
-    assert functions["around"](values, ".3f") == "0.500 [0.025, 0.975]"
-    inside = [functions["within"](number, values) for number in (0.02, 0.03, 0.97, 0.98)]
-    assert inside == [False, True, True, False]
-    assert math.isclose(rate(1e8), math.pi / (math.pi - 1), rel_tol=1e-6)  # the theorem's limit
-    rates = [rate(size) for size in (8, 16, 64, 256)]
-    assert rates == sorted(rates, reverse=True)
-
-
-def test_published_arithmetic():
-    he = 5.9 * 4.2**2 * 2.9**2 * 2.1**4  # the rounded factors that the paper multiplies
-    assert f"{he:.1e}" == "1.7e+04"
-    share = Fraction(sum(math.comb(54, blocks) for blocks in range(5, 18)), 2**54)
-    assert f"{float(share):.2%}" == "0.45%"
 
 
 def test_the_summary_is_filled_without_scripts(book, open_page):

@@ -228,17 +228,6 @@ def test_the_summary_is_announced_once_the_control_rests_and_pointing_reads_valu
     assert depth.root.locator(".vg-readout").inner_text().startswith("layer 20: Error signal")
 
 
-def test_presets(site, open_page):
-    page = open_page(f"{site}/chapters/chain-rule.html")
-    root = page.locator(".vg-explorer").first
-    root.get_by_role("button", name="0.1 × 0.1 × 0.1 × 0.1").click()
-    summary = root.locator(".vg-summary")
-    assert "multiply to 10⁻⁴" in summary.inner_text()
-    root.get_by_role("button", name="Switched off").click()
-    assert "exactly 0" in summary.inner_text()
-    assert root.locator("svg").get_by_text("exactly 0").count() == 1
-
-
 def test_numbers_that_leave_the_picture_are_marked(site, open_page):
     page = open_page(f"{site}/chapters/gradients.html")
     root = page.locator(".vg-explorer").first

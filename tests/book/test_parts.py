@@ -78,10 +78,3 @@ def test_every_link_of_the_table_leads_somewhere(opened, request):
     for link in links:
         path, anchor = link.get_attribute("href").split("#")
         assert f'id="{anchor}"' in (book / "chapters" / path).read_text(), (path, anchor)
-
-
-@pytest.mark.parametrize("width", [380, 1400])
-def test_the_table_needs_no_scrolling_sideways(opened, width):
-    page = opened(viewport={"width": width, "height": 900})
-    wide = "(e => e.scrollWidth - e.clientWidth)(document.querySelector('.vg-claims'))"
-    assert page.evaluate(wide) <= 0

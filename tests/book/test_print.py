@@ -5,7 +5,7 @@ import re
 import pytest
 from pypdf import PdfReader
 
-from tools import pages, pdf
+from tools import pdf
 
 PRESSED = "Hold this curve|Clear held|Try:|Save:|Copy|Show code|Previous"
 HOLDS = ("A surprise", "It vanishes: layer 1 gets", "Hidden layers 20", "Solution", "fan-in")
@@ -72,9 +72,3 @@ def test_pdf_s_outline_and_links(two_pages):
     assert all(address.startswith("https://") for address in addresses)
     terms = {numbers[link["/Dest"][0].idnum] for link in links[:40] if "/Dest" in link}
     assert max(terms) > first  # a term leads to its own place in the glossary
-
-
-def test_pdf_takes_the_whole_book_in_order():
-    levels = pages.outline()
-    assert [page for _, page in levels] == pages.all_pages()
-    assert levels[0] == (0, "index") and (1, "chapters/causes/theory") in levels

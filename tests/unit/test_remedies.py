@@ -246,48 +246,6 @@ def test_a_convolutional_net_can_be_stacked():
     np.testing.assert_allclose(nets.forward(stacked, x), nets.forward(net, x), rtol=1e-12)
 
 
-def growth_of_relu_nets(x, y, depth, first, last, **form):
-    """Log of the squared gradient's growth in twelve nets: its mean and three standard errors."""
-
-    @jax.jit
-    def growth(key):
-        widths = (x.shape[1],) * (depth + 1) + (10,)
-        net = nets.mlp(key, widths, "relu", init="he_normal", stacked=True, **form)
-        norms = grads.signals(net, x, y).hidden_norms
-        return jnp.log(norms[first] ** 2 / norms[last] ** 2)
-
-    logs = np.array([growth(key) for key in jax.random.split(KEY, 12)])
-    return logs.mean(), 3 * logs.std(ddof=1) / np.sqrt(len(logs))
-
-
-def finite_batch_rate(size):
-    """Yang et al. 2019, growth of the squared gradient per layer, ReLU: theory.md, section 4."""
-    c = -1 / (size - 1)
-    j = (np.sqrt(1 - c**2) + (np.pi - np.arccos(c)) * c) / np.pi
-    slope = (np.pi - np.arccos(c)) / np.pi
-    return (size - 1) * (slope + size - 1) / ((size - 3) * (size - 1) * (1 - j)) - 1 / (size - 3)
-
-
-@pytest.mark.parametrize("size", [8, 32])
-def test_deep_relu_net_with_batch_normalisation_explodes_at_the_theory_rate(size):
-    # Ten layers away from both ends. Finite width shifts the log of a layer's factor by
-    # O(1 / width); its coefficient is of the order of 5 (theory.md, section 3).
-    mean, error = growth_of_relu_nets(*batch(size, 256, 10), 16, 2, 12, norm="batch")
-    error = error / 10 + 5 / 256
-    assert abs(mean / 10 - np.log(finite_batch_rate(size))) < error < 0.1
-
-
-@pytest.mark.parametrize("branch", [1.0, 10**-0.5])
-def test_pre_activation_residual_nets_grow_by_the_closed_law(branch):
-    # He-ReLU branches have mean square 1 of what they are given, at random signs: 1 + a^2 a block.
-    depth = 10
-    form = {"skip": True, "branch": branch, "order": "pre_activation"}
-    mean, error = growth_of_relu_nets(*batch(16, 256, 10), depth, 0, -1, **form)
-    law = (depth - 1) * np.log(1 + branch**2)
-    error += 5 * depth * branch**2 / 256
-    assert abs(mean - law) < error < 0.5 * law
-
-
 COMBINATIONS = [
     (3, "tanh", 0, "none", "none"),
     (4, "relu", 1, "batch", "unscaled"),
@@ -379,34 +337,6 @@ def test_lsuv_of_an_orthogonal_net_is_that_net_scaled():
         z = h @ np.asarray(layer.w).T
         np.testing.assert_allclose(ours.w, np.asarray(layer.w) / z.std(), rtol=1e-10, atol=1e-14)
         h = np.tanh(z / z.std())
-
-
-@pytest.mark.parametrize("norm", ["none", "batch"])
-def test_gradients_shatter_at_the_known_rate(norm):
-    # A unit of two inputs with correlation c is on for both, or off for both, with probability
-    # 1 - arccos(c) / pi; each layer multiplies the gradients' correlation by 2 P(on for both).
-    # Without normalisation c follows the arc-cosine kernel; batch normalisation holds it at 0.
-    width, depth, size = 400, 4, 40
-    x = jax.random.normal(jax.random.key(12), (size, width))
-    direction = jax.random.normal(jax.random.key(13), (width,))
-    c, expected = 0.0, 1.0
-    for _ in range(depth):
-        expected *= 1 - np.arccos(c) / np.pi
-        c = (np.sqrt(1 - c**2) + (np.pi - np.arccos(c)) * c) / np.pi if norm == "none" else 0.0
-
-    @jax.jit
-    def found(key):
-        net = nets.mlp(key, (width,) * (depth + 2), "relu", init="he_normal", norm=norm)
-        many = jax.random.normal(jax.random.key(14), (500, width))
-        fixed = nets.batch_statistics(net, many) if norm == "batch" else None
-        gradients = jax.grad(lambda x: jnp.sum(nets.forward(net, x, statistics=fixed) @ direction))
-        return grads.mean_cosine(gradients(x))
-
-    values = np.array([found(key) for key in jax.random.split(KEY, 6)])
-    # The seeds' spread, and a shift of order depth / width for finite width (5 as above); for batch
-    # normalisation also the 500 examples' share in the correlation of what the layers are given.
-    shift = 5 * depth / width * expected + (depth / 500 if norm == "batch" else 0)
-    assert abs(values.mean() - expected) < 3 * values.std(ddof=1) / np.sqrt(6) + shift
 
 
 conv = partial(conv_net, KEY, outputs=3, activation="relu")

@@ -262,11 +262,6 @@ def test_recurrent_networks_follow_the_difference_quotient(kind):
 
 
 OPTIMISERS = {
-    "adam": optax.adam(0.01),
-    "clipped, scheduled": optax.chain(
-        optax.clip_by_global_norm(0.5), optax.sgd(optax.cosine_decay_schedule(0.3, 20), 0.9)
-    ),
-    "weight decay": optax.adamw(0.01, weight_decay=0.1),
     "line search": optax.lbfgs(),
     "needs the loss": optax.polyak_sgd(),
     "plateau": optax.chain(optax.sgd(0.3), optax.contrib.reduce_on_plateau()),
