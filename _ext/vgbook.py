@@ -5,10 +5,8 @@ import importlib.metadata
 import importlib.util
 import logging
 import multiprocessing
-import os
 import re
 import shutil
-import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.fileutil import copy_asset
 
+from tools.notebooks import repository
 from vgcourse.page import text
 
 ROOT = Path(__file__).parent.parent
@@ -30,18 +29,21 @@ COMPUTES = ("jax", "jaxlib", "numpy", "optax", "matplotlib", "ipywidgets", "myst
 REPEATED = re.compile(r"<(script class=\"vg-script\"|style)>.*?</(?:script|style)>", re.DOTALL)
 ARGUMENTS = re.compile(r'<dl>\s*((?:<dd><em class="sig-param">.*?</dd>\s*)+)</dl>', re.DOTALL)
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
-NOTEBOOK = re.compile(r'(<a [^>]*href="[\w./-]+)\.md(#[^"]*)?"')
+NOTEBOOK = re.compile(r'(<a [^>]*href="[\w./-]+)\.ipynb(#[^"]*)?"')
 AT_ONCE = "documentation_options.js"
 UNKNOWN = ", in Binder: put the course on GitHub and build it there; the link then stands here."
 
 
 def fingerprint() -> str:
-    """A hash of everything but the pages themselves that their results depend on."""
+    """A hash of everything but the pages themselves that their results depend on.
+
+    The kept numbers come from the pages, not the other way round.
+    """
     found = hashlib.sha256()
     kernels = sorted((ROOT / "_ext" / "kernels").rglob("*.json"))
     packages = [path for name in ("vgkit", "vgcourse") for path in (ROOT / name).rglob("*")]
     for path in [*sorted(packages), *kernels]:
-        if path.is_file() and "__pycache__" not in path.parts:
+        if path.is_file() and "__pycache__" not in path.parts and path.name != "numbers.json":
             found.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     for name in COMPUTES:
         found.update(f"{name} {importlib.metadata.version(name)}".encode())
@@ -54,26 +56,6 @@ def extensions() -> str:
     return hashlib.sha256(b"".join(map(Path.read_bytes, sorted(paths)))).hexdigest()[:16]
 
 
-def git(*arguments: str) -> str:
-    """What git answers about this tree, or nothing."""
-    try:
-        command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-def repository(config: Config) -> tuple[str, str]:
-    """Owner/name on GitHub and branch that the book is built from; empty where unknown."""
-    url = os.environ.get("VGKIT_REPOSITORY") or config.vgbook_repository
-    url = url or git("remote", "get-url", "origin")
-    match = re.fullmatch(r"(?:.*github\.com[:/])?([\w.-]+/[\w.-]+?)(?:\.git)?/?", url)
-    if not match:
-        return "", ""
-    branch = config.vgbook_branch or git("rev-parse", "--abbrev-ref", "HEAD")
-    return match[1], "main" if branch in ("", "HEAD") else branch
-
-
 def configure(app: Sphinx, config: Config) -> None:
     """Set what depends on this machine: where results are kept, and where links lead."""
     app.add_role("eval", Said(), override=True)
@@ -83,7 +65,7 @@ def configure(app: Sphinx, config: Config) -> None:
     for old in kept.glob("*"):
         if old.name != config.vgbook_fingerprint:
             shutil.rmtree(old, ignore_errors=True)
-    name, branch = repository(config)
+    name, branch = repository(config.vgbook_repository, config.vgbook_branch)
     if name:
         config.html_theme_options |= {
             "repository_url": f"https://github.com/{name}",
@@ -199,7 +181,7 @@ def copy_mathjax(app: Sphinx, problem: Exception | None) -> None:
 class Said(PasteTextRole):
     """The role {eval}`said.name` in the book: the text that the page's code said under that name.
 
-    In JupyterLab the same role, of its MyST extension, evaluates the expression in the kernel.
+    A page's notebook has it from the numbers that the last build kept.
     """
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
@@ -225,7 +207,7 @@ class Number(PasteTextRole):
             number = float(node.astext())
             env = self.document.settings.env
             env.metadata[env.docname].setdefault("numbers", {})[name] = number
-            node.children = [nodes.Text(text(number, form))]
+            node[:] = [nodes.Text(text(number, form))]
         return found, messages
 
 
@@ -234,10 +216,12 @@ class Launch(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """The paragraph that stands for the directive."""
-        name, branch = repository(self.config)
+        name, branch = repository(self.config.vgbook_repository, self.config.vgbook_branch)
         paragraph = nodes.paragraph("", "", nodes.strong("", "Run it in the cloud"))
         if name:
-            url = f"https://mybinder.org/v2/gh/{name}/{branch}?urlpath=lab/tree/index.md"
+            url = (
+                f"https://mybinder.org/v2/gh/{name}/{branch}?urlpath=lab/tree/notebooks/index.ipynb"
+            )
             link = nodes.reference("", "open the course in Binder", refuri=url)
             paragraph += [nodes.Text(": "), link, nodes.Text(", which takes a minute or two.")]
         else:

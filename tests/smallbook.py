@@ -99,7 +99,7 @@ The end.
 
 def write(top: Path) -> None:
     """Put the book's files into a folder."""
-    for name in ("vgkit", "vgcourse", "_ext", "_static"):
+    for name in ("vgkit", "vgcourse", "tools", "_ext", "_static"):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, top / name, ignore=ignore)
     for name in ("_config.yml", "references.bib"):
