@@ -17,7 +17,7 @@ export PYTHONWARNINGS := ignore:Error reading persistent compilation cache:UserW
 # Many containers forbid Python to keep its bytecode: every page's kernel would make that of all packages anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help book pdf test check latest oldest mutations serve lab bench lock clean
+.PHONY: help book numbers pdf test check latest oldest mutations serve lab bench lock clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z ]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -42,6 +42,9 @@ book lab test check latest oldest mutations: export XLA_FLAGS := $(or $(XLA_FLAG
 book: $(VENV)/.book ## Execute and build the book
 	$(BIN)/jupyter-book build . -W --keep-going $(FLAGS)
 
+numbers: book ## Keep the numbers that the book's text shows, for the notebooks
+	cp _build/numbers.json vgcourse/_data/numbers.json
+
 serve: ## Show the built book
 	@test -f $(HTML)/index.html || { echo "There is no book yet; run: make book"; exit 1; }
 	@echo "The book is at http://localhost:$(PORT)/ (Ctrl-C ends it)"
@@ -52,9 +55,9 @@ pdf: $(VENV)/.test ## Print the book into one PDF, _build/book.pdf
 	$(MAKE) book
 	$(BIN)/python -m tools.pdf
 
-lab: $(VENV)/.book ## Open the chapters as notebooks
-	$(BIN)/jupytext-config set-default-viewer markdown
-	$(BIN)/jupyter lab index.md
+lab: $(VENV)/.book ## Open the pages as notebooks, in the folder notebooks/ (FRESH=1: without your changes)
+	$(BIN)/python -m tools.notebooks notebooks $(if $(FRESH),--fresh)
+	cd notebooks && ../$(BIN)/jupyter lab index.ipynb
 
 # Two processes with one thread each: more threads than cores spend a third of their time waiting for each other.
 PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 NPROC=1 \

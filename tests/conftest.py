@@ -3,7 +3,6 @@ import http.server
 import importlib.resources
 import os
 import re
-import shutil
 import subprocess
 import threading
 import types
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import jax
 import jaxtyping
+import jupytext
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -201,13 +201,14 @@ def open_page(browser):
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """Address of a JupyterLab server on a copy of the chapters, with settings of its own."""
+    """Address of a JupyterLab server on the course's notebooks, with settings of its own."""
+    from tools import notebooks
     from tools.lab import served
 
     top = tmp_path_factory.mktemp("lab")
-    shutil.copytree(ROOT / "chapters", top / "course" / "chapters")
-    for page in (ROOT / "index.md", *(ROOT / "tests" / "notebooks").glob("*.md")):
-        shutil.copy(page, top / "course")
+    notebooks.write(top / "course")
+    for page in (ROOT / "tests" / "notebooks").glob("*.md"):
+        jupytext.write(jupytext.read(page), top / "course" / f"{page.stem}.ipynb")
     with served(top / "course", top / "own") as address:
         yield address
 

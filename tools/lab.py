@@ -44,8 +44,6 @@ def served(folder: Path, own: Path, variables: dict[str, str] | None = None) -> 
     (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
     environment = {**os.environ, **{name: str(own / name) for name in OWN}, **(variables or {})}
     environment["PATH"] = os.path.dirname(sys.executable) + os.pathsep + environment["PATH"]
-    viewer = [sys.executable, "-m", "jupytext_config", "set-default-viewer", "markdown"]
-    subprocess.run(viewer, env=environment, check=True, capture_output=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -12,6 +12,7 @@ from tools.course import TERM, Course, Place, blocks
 
 ROLE = re.compile(r"\{([\w:]+)\}`([^`<]*?)(?:\s*<([^`>]+)>)?`")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
+BOX = '<div class="alert alert-info">\n\n**{0}**\n\n{1}\n\n</div>'  # JupyterLab draws it
 API = (
     "`help({0}.name)` says what each of them takes and returns; first run `from vgkit import {0}`."
 )
@@ -52,7 +53,8 @@ class Writer:
             case "eval":
                 return self.number(text.removeprefix("said."), "")
             case "number":
-                return self.number(*f"{text} ".split(" ", 1))
+                name, _, form = text.partition(" ")
+                return self.number(name, form)
             case "ref":
                 place = self.course.labels[target]
                 return self.link(place, place.title if target == text else text)
@@ -87,7 +89,7 @@ class Writer:
             case "code":
                 return body
             case "admonition":
-                return quoted(f"**{argument}**\n\n{self.text(body)}")
+                return BOX.format(argument, self.text(body))
             case "div":
                 return self.text(body)
             case "exercise-start":
@@ -111,11 +113,6 @@ class Writer:
         """A page's text, or a part of it."""
         text = "\n".join(self.block(*block) for block in blocks(text))
         return re.sub(r"\n{3,}", "\n\n", text).strip()
-
-
-def quoted(text: str) -> str:
-    """A box: Markdown's nearest to it is a quotation."""
-    return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
 
 
 def folded(label: str, text: str) -> str:

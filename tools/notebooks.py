@@ -30,9 +30,11 @@ from vgcourse import page as course_page
 NUMBERS = pages.ROOT / "vgcourse" / "_data" / "numbers.json"
 MADE = "vanishing_gradients"  # in a notebook's metadata: a hash of what was generated
 FOLDED = {"hide-input", "remove-input", "remove-cell"}
+UNDER = {"jp-MarkdownHeadingCollapsed": True}  # JupyterLab folds what stands under the heading
+PLUMBING = "# What the next cells need."  # the one line in view: the code may give an answer away
 RUN = """\
-> **Run ▸ Run All Cells** computes everything on this page. A bar with three dots is folded code or
-> a folded result: click it to see it. `function??` shows a function's code."""
+> **Run ▸ Run All Cells** computes everything on this page. A bar that ends in three dots is folded
+> code: click it to see the code. `name.function??` in a new cell shows the code of a function."""
 INSTALL = """\
 # The course's packages are needed; where they are missing, they are installed here.
 import importlib.util
@@ -97,16 +99,9 @@ def parted(cells: list[NotebookNode]) -> Iterator[tuple[NotebookNode, str]]:
 
 
 def metadata(tags: set[str], solves: str) -> dict:
-    """What is folded of a code cell, and why."""
-    plumbing = "remove-cell" in tags
-    hidden = {
-        "source_hidden": bool(solves or FOLDED & tags),
-        "outputs_hidden": bool(solves or plumbing),
-    }
-    return {
-        "tags": ["solution"] * bool(solves) + ["plumbing"] * plumbing,
-        "jupyter": {name: True for name, value in hidden.items() if value},
-    }
+    """What a code cell is there for, and whether it is folded."""
+    kinds = ["solution"] * bool(solves) + ["plumbing"] * ("remove-cell" in tags)
+    return {"tags": kinds, "jupyter": {"source_hidden": bool(solves or FOLDED & tags)}}
 
 
 def explained(writer: Writer, cells: list[NotebookNode]) -> Iterator[NotebookNode]:
@@ -114,15 +109,19 @@ def explained(writer: Writer, cells: list[NotebookNode]) -> Iterator[NotebookNod
 
     A solution keeps its checks: they show that it is one.
     """
+    begun = ""
     for cell, label in parted(cells):
         kept = metadata({*cell.metadata.get("tags", [])}, label)
+        if label not in ("", begun):
+            title = f"#### Solution to {writer.course.labels[label].title}"
+            yield new_markdown_cell(title, metadata={"tags": kept["tags"], **UNDER})
+        begun = label
         if cell.cell_type == "code":
             source = cell.source if label else checks.unchecked(cell.source)
             yield new_code_cell(source, metadata=kept)
             continue
         text = writer.text(cell.source)
-        if text and label:
-            text = folded(f"Solution to {writer.course.labels[label].title}", text)
+        text = folded("Explanation", text) if label else text
         yield new_markdown_cell(text, metadata={"tags": kept["tags"]})
 
 
@@ -132,7 +131,8 @@ def needed(cells: list[NotebookNode]) -> list[NotebookNode]:
     for cell in reversed(cells):
         if cell.cell_type == "code":
             if "plumbing" in cell.metadata["tags"]:
-                cell.source = checks.used(cell.source, read)
+                source = checks.used(cell.source, read)
+                cell.source = f"{PLUMBING}\n{source}" if source else ""
             read |= checks.names(ast.parse(cell.source), ast.Load)
     return [cell for cell in cells if cell.source]
 
@@ -145,7 +145,9 @@ def footer(writer: Writer) -> str:
     places = {word: writer.course.place(found[0]) for word, found in around.items() if found}
     ways = [f"{word}: {writer.link(place, place.title)}" for word, place in places.items()]
     whole = writer.link(writer.course.place(names[0]), "Vanishing gradients")
-    return f"---\n{' · '.join(ways)}\n\nA page of the course {whole}. {LICENCE}"
+    return (
+        f"## Where to go from here\n\n{' · '.join(ways)}\n\nA page of the course {whole}. {LICENCE}"
+    )
 
 
 def notebook(writer: Writer, install: str) -> NotebookNode:
@@ -208,25 +210,29 @@ def put(new: NotebookNode, path: Path, fresh: bool) -> str:
     return ""
 
 
-def main() -> None:
-    """Write all pages as notebooks into a folder."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where to write them")
-    parser.add_argument(
-        "--fresh", action="store_true", help="replace also what a reader has changed"
-    )
-    parser.add_argument("--unsolved", action="store_true", help="leave the solutions out")
-    chosen = parser.parse_args()
+def write(folder: Path, *, fresh: bool = False, solved: bool = True) -> list[str]:
+    """Write all pages as notebooks that link to each other; what a reader has to know.
+
+    Args:
+        folder: Where; it may hold older ones.
+        fresh: Replace also what a reader has changed.
+        solved: With the solutions of the exercises.
+    """
     whole, kept = course.read(), json.loads(NUMBERS.read_text("utf-8"))
     install = installation(*repository())
+    messages = []
     for page in whole.texts:
         writer = Writer(whole, page, course.beside, partial(number, kept.get(page, {}), page))
         made = notebook(writer, install)
-        made = unsolved(made) if chosen.unsolved else made
-        if message := put(made, chosen.folder / f"{page}.ipynb", chosen.fresh):
-            print(message)
-    print(f"{len(whole.texts)} notebooks are in {chosen.folder}")
+        message = put(made if solved else unsolved(made), folder / f"{page}.ipynb", fresh)
+        messages += [message] if message else []
+    return [*messages, f"{len(whole.texts)} notebooks are in {folder}"]
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where to write them")
+    parser.add_argument("--fresh", action="store_true", help="replace also what you have changed")
+    parser.add_argument("--unsolved", action="store_true", help="leave the solutions out")
+    chosen = parser.parse_args()
+    print(*write(chosen.folder, fresh=chosen.fresh, solved=not chosen.unsolved), sep="\n")

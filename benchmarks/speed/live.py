@@ -12,6 +12,7 @@ from pathlib import Path
 import ipywidgets
 import jax
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
@@ -25,17 +26,7 @@ PART = "A slider move, live"
 ROOT = Path(__file__).parents[2]
 STARTS = ["glorot_normal", "he_normal", "orthogonal", "lecun_uniform", "he_uniform"]
 NAMES = list(profiles.ACTIVATIONS)
-NOTEBOOK = """---
-jupytext: {{text_representation: {{extension: .md, format_name: myst}}}}
-kernelspec: {{display_name: Python 3, language: python, name: python3}}
----
-
-```{{code-cell}} ipython3
-from benchmarks.speed import live
-
-live.{maker}()
-```
-"""
+CELL = "from benchmarks.speed import live\n\nlive.{0}()"
 
 # Presses a key on the slider, and waits until what it changes is on the screen.
 PRESS = """async ([slider, target, moves]) => {
@@ -213,7 +204,8 @@ def notebooks() -> Iterator[str]:
         folder, own = Path(name) / "notebooks", Path(name) / "own"
         folder.mkdir()
         for maker in ("depth_explorer", "usual"):
-            (folder / f"{maker}.md").write_text(NOTEBOOK.format(maker=maker))
+            cells = [nbformat.v4.new_code_cell(CELL.format(maker))]
+            nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / f"{maker}.ipynb")
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         with lab.served(folder, own, {"PYTHONPATH": path}) as address:
             yield address
@@ -221,7 +213,7 @@ def notebooks() -> Iterator[str]:
 
 def painted(page: Page, address: str, maker: str, target: str, count: int) -> list[float]:
     """Milliseconds from a key on the slider to the painted picture."""
-    page.goto(f"{address}/lab/tree/{maker}.md?reset&token=secret")
+    page.goto(f"{address}/lab/tree/{maker}.ipynb?reset&token=secret")
     page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=90_000)
     page.get_by_text("| Idle").wait_for(timeout=90_000)
     page.locator(".jp-CodeCell .jp-Editor").first.click()

@@ -15,7 +15,7 @@ MOVES = min(500, int(os.environ.get("VGKIT_MOVES", "60")))
 
 
 def test_a_quiz_works_by_keyboard_and_keeps_its_answer(run):
-    page = run("quiz.md")
+    page = run("quiz.ipynb")
     quiz = page.locator(".vg-quiz[data-ready]")
     quiz.wait_for(timeout=120_000)
     quiz.locator("input").first.focus()
@@ -23,7 +23,7 @@ def test_a_quiz_works_by_keyboard_and_keeps_its_answer(run):
         page.keyboard.press(key)
     assert quiz.get_by_role("radio", name="Two").is_checked()
     assert quiz.locator("[role=status]").text_content() == "✓ Right. Two it is."
-    page = run("quiz.md")
+    page = run("quiz.ipynb")
     quiz.wait_for(timeout=120_000)
     assert quiz.locator("[role=status]").text_content() == "✓ Right. Two it is."
     assert quiz.locator(".vg-score p").text_content().startswith("1 of 1 right at the first try")
@@ -32,7 +32,7 @@ def test_a_quiz_works_by_keyboard_and_keeps_its_answer(run):
 @pytest.fixture(scope="module")
 def own(run):
     """A notebook with a slow explorer, a wrong one and one to move, run; the last test ends it."""
-    return run("own.md")
+    return run("own.ipynb")
 
 
 def kernel(page):

@@ -1,8 +1,11 @@
 """A chapter as a notebook in JupyterLab."""
 
+import re
+from urllib.parse import unquote
+
 
 def test_a_chapter_runs_and_its_slider_is_live(run):
-    page = run("chapters/chain-rule.md")
+    page = run("chapters/chain-rule.ipynb")
     chart = page.locator(".vg-chart").first
     chart.wait_for(state="attached", timeout=120_000)
     idle = (
@@ -11,7 +14,11 @@ def test_a_chapter_runs_and_its_slider_is_live(run):
     )
     page.wait_for_function(idle, timeout=180_000)
     assert page.locator(".jp-OutputArea-output[data-mime-type*=error]").count() == 0
-    assert "{term}" not in page.locator(".jp-Notebook").inner_text()  # they read as links
+    seen = page.locator(".jp-Notebook").inner_text()
+    assert "Solution to Exercise" in seen and "cells hidden" in seen
+    assert not re.search(r"\bassert|said|[`:]{3}\{|\}`", seen)
+    assert page.get_by_text("Explanation").count() > 0  # of a solution
+    assert not any(e.is_visible() for e in page.get_by_text("Explanation").all())
     chart.scroll_into_view_if_needed()
     summary = chart.locator(".vg-summary")
     before = summary.inner_text()
@@ -28,3 +35,11 @@ def test_a_chapter_runs_and_its_slider_is_live(run):
     menu.locator("tbody tr").last.wait_for()
     assert menu.locator("tbody tr").count() == 5
     assert "multiply to 6.1\xa0×\xa010⁻⁴" in summary.inner_text()
+    link = page.locator("a[href*='glossary']").first
+    term = unquote(link.get_attribute("href").split("#")[1]).replace("-", " ")
+    link.click()
+    place = page.get_by_role("heading", name=term, exact=True)
+    place.wait_for()
+    page.wait_for_function(
+        "e => e.getBoundingClientRect().top < innerHeight / 2", arg=place.element_handle()
+    )
