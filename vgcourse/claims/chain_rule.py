@@ -1,12 +1,9 @@
 """Claims on the product of factors that the error signal goes through."""
 
-import jax
-from jaxtyping import Array
-
+from vgcourse import chain_rule as page
 from vgcourse.claims.claim import Claim, Numbers
 from vgcourse.claims.programs import (
     final_accuracy,
-    first_digits,
     first_over_last,
     ratio,
     seeds,
@@ -32,24 +29,8 @@ def _which_layers() -> Numbers:
     return {"signal": run.ratio, "moved": first_over_last(run.moved)}
 
 
-@jax.jit
 def _saturate_one() -> Numbers:
-    """Gradients with unit 0 of layer 2 pushed to where the sigmoid is flat, over those without."""
-    x, y = first_digits()
-
-    def one(key: Array) -> Numbers:
-        net = nets.mlp(key, (64, 32, 32, 32, 10), "sigmoid")
-        first, second, third = net.layers
-        stuck = net.replace(layers=(first, second.replace(b=second.b.at[0].add(30.0)), third))
-        before, after = grads.signals(net, x, y), grads.signals(stuck, x, y)
-        units_before, units_after = before.weight_gradients[1], after.weight_gradients[1]
-        return {
-            "unit": grads.rms(units_after[0]) / grads.rms(units_before[0]),
-            "others": grads.rms(units_after[1:]) / grads.rms(units_before[1:]),
-            "layer_below": after.error_norms[0] / before.error_norms[0],
-        }
-
-    return jax.vmap(one)(seeds())
+    return page.saturate_one(seeds())
 
 
 def _product() -> Numbers:
@@ -129,7 +110,7 @@ CLAIMS = (
         lambda e: abs(e["product"].median / 1e-4 - 1) < 1e-15 * 4 and e["largest_factor"].least > 1,
         "The product is {product:.4f}; the largest factor of a tanh layer with He initialisation "
         "is {largest_factor:.2f}.",
-        "chain-rule", "A chain of single neurons",
+        "chain-rule", "A longer chain",
     ),
     Claim(
         "C11", ("D1",),

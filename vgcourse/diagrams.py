@@ -1,0 +1,393 @@
+"""Drawings of networks and their parts, as SVG that follows the theme of the page.
+
+Four primitives, `node`, `box`, `arrow` and `label`, return SVG; a `Diagram` puts them together.
+Blue is what runs forward, orange what runs backward, green a gradient of weights. Every colour is a
+variable of `_static/book.css`, as in the figures of matplotlib, with itself as default.
+"""
+
+import re
+from collections.abc import Sequence
+from html import escape
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from vgcourse.page import text as printed
+from vgkit.plots import COLOURS
+
+FORWARD, BACKWARD, WEIGHTS, INSIDE = (f"var(--on-{c[1:]}, {c})" for c in COLOURS)
+INK = "var(--on-000000, var(--jp-ui-font-color1, #000000))"
+MUTED = "var(--on-666666, var(--jp-ui-font-color2, #666666))"
+PAPER = "var(--on-ffffff, var(--jp-layout-color0, #ffffff))"
+SIZE = 15  # of letters, in units of the drawing: about 12 px on a telephone
+ENLARGED = 1.25  # on a wide screen
+MATHS = re.compile(r"_\{(?P<low>[^}]*)\}|_(?P<index>.)|(?P<letter>[^\W\d_]|∂)|(?P<rest>[^_])")
+
+Number = float | int
+Point = tuple[Number, Number]
+
+
+class Diagram(NamedTuple):
+    """A drawing; a notebook and the book show it as SVG.
+
+    Attributes:
+        width: In units of its own; at most 460, so that letters can be read on a telephone.
+        height: In the same units.
+        alt: What is to be seen, in words.
+        parts: What the primitives return, in the order in which they are painted.
+    """
+
+    width: Number
+    height: Number
+    alt: str
+    parts: Sequence[str]
+
+    def _repr_html_(self) -> str:
+        style = f"width: 100%; max-width: {ENLARGED * self.width:g}px; height: auto"
+        return (
+            f'<svg class="vg-diagram" role="img" aria-label="{escape(self.alt)}" style="{style}" '
+            f'viewBox="0 0 {self.width:g} {self.height:g}">{"".join(self.parts)}</svg>'
+        )
+
+
+def label(
+    x: Number,
+    y: Number,
+    text: str,
+    colour: str = INK,
+    size: Number = SIZE,
+    anchor: str = "middle",
+    halo: str = PAPER,
+) -> str:
+    """Text whose middle is at height y.
+
+    Args:
+        x: Its middle, or with anchor "start" or "end" its side.
+        y: Its middle.
+        text: Letters of a formula, between dollars, are slanted; what follows _ is an index.
+        colour: Of the letters.
+        size: Height of the letters.
+        anchor: Which point of the text is at x.
+        halo: Colour around the letters, which keeps lines off them.
+    """
+    return (
+        f'<text x="{x:g}" y="{y + 0.35 * size:g}" text-anchor="{anchor}" font-size="{size:g}" '
+        f'fill="{colour}" stroke="{halo}" stroke-width="4" stroke-linejoin="round" '
+        f'style="paint-order: stroke">{_words(text, size)}</text>'
+    )
+
+
+def _words(text: str, size: Number) -> str:
+    spans, back = [], ""
+    for number, part in enumerate(text.split("$")):
+        if number % 2 == 0:
+            spans.append(f"<tspan{back}>{escape(part)}</tspan>" if part else "")
+            back = "" if part else back
+            continue
+        for token in MATHS.finditer(part):
+            index = token["low"] or token["index"]
+            place = f' dy="{size / 4:g}" font-size="{0.75 * size:g}"' if index else back
+            slant = ' font-family="Georgia, serif" font-style="italic"' * bool(token["letter"])
+            spans.append(f"<tspan{place}{slant}>{escape(index or token[0])}</tspan>")
+            back = f' dy="{-size / 4:g}"' if index else ""
+    return "".join(spans)
+
+
+def node(x: Number, y: Number, text: str = "", colour: str = INK, radius: Number = 20) -> str:
+    """A circle around its text."""
+    circle = f'<circle cx="{x:g}" cy="{y:g}" r="{radius:g}" {_outline(colour)}/>'
+    return circle + (label(x, y, text) if text else "")
+
+
+def box(
+    x: Number,
+    y: Number,
+    width: Number,
+    height: Number,
+    text: str = "",
+    colour: str = INK,
+    shade: Number = 0.0,
+) -> str:
+    """A rectangle around its text; x and y are its middle, `shade` says how much of its colour."""
+    place = f'x="{x - width / 2:g}" y="{y - height / 2:g}" width="{width:g}" height="{height:g}"'
+    filled = f'<rect {place} rx="4" fill="{colour}" fill-opacity="{shade:.2g}"/>' if shade else ""
+    words = label(x, y, text, halo="none") if text else ""
+    return f'<rect {place} rx="4" {_outline(colour)}/>{filled}{words}'
+
+
+def _outline(colour: str) -> str:
+    return f'fill="{PAPER}" stroke="{colour}" stroke-width="1.6"'
+
+
+def arrow(
+    *points: Point, colour: str = INK, width: Number = 1.6, head: bool = True, dash: bool = False
+) -> str:
+    """A line through points, with a head at the last one."""
+    *_, (x0, y0), (x, y) = points
+    ux, uy = np.array([x - x0, y - y0]) / np.hypot(x - x0, y - y0)
+    long, broad = 5 + 2 * width, 2 + 1.2 * width
+    ends = [*points[:-1], (x - long * ux, y - long * uy)] if head else points
+    path = " ".join(f"{px:.4g},{py:.4g}" for px, py in ends)
+    dashes = ' stroke-dasharray="5 4"' * dash
+    line = (
+        f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width:g}" '
+        f'stroke-linejoin="round"{dashes}/>'
+    )
+    sides = [(x - long * ux - s * broad * uy, y - long * uy + s * broad * ux) for s in (1, -1)]
+    tip = " ".join(f"{px:.4g},{py:.4g}" for px, py in [(x, y), *sides])
+    return line + f'<polygon points="{tip}" fill="{colour}"/>' * head
+
+
+def _two(value: Number) -> str:
+    """Two significant digits, the second one also where it is 0."""
+    return printed(value, "#.2g")
+
+
+def network(pixels: Float[Array | np.ndarray, "8 8"]) -> Diagram:
+    """A network with what runs forward through it and what runs back.
+
+    Args:
+        pixels: The digit at its input, from 0 for white to 1 for black.
+    """
+    layers, units = (150, 215, 305), (50, 90, 130, 170)
+    columns = [*[(x, units) for x in layers], (370, (60, 110, 160))]
+    parts = [
+        box(50, 114, 64, 64, "", MUTED),
+        *(
+            f'<rect x="{18 + 8 * column}" y="{82 + 8 * row}" width="8" height="8" fill="{INK}" '
+            f'fill-opacity="{shade:.2f}"/>'
+            for (row, column), shade in np.ndenumerate(pixels)
+        ),
+    ]
+    for (x0, from_), (x, to) in [((78, (85, 135)), columns[0]), *pairwise(columns)]:
+        faint = {"colour": MUTED, "width": 0.5, "head": False, "dash": x - x0 > 80}
+        parts += [arrow((x0, y0), (x, y), **faint) for y0 in from_ for y in to]
+    parts += [node(x, y, colour=FORWARD, radius=11) for x, rows in columns for y in rows]
+    parts += [label(260, 110, "…", MUTED, 20), label(47, 160, "pixels", MUTED)]
+    parts += [
+        label(x, 198, name, MUTED) for x, name in [(150, "layer 1"), (215, "2"), (305, "last")]
+    ]
+    parts += [label(370, 198, "output", MUTED), box(432, 110, 36, 30, "$L$")]
+    parts += [arrow((384, 110), (412, 110)), label(432, 80, "loss", MUTED)]
+    parts += [arrow((20, 24), (440, 24), colour=FORWARD, width=3)]
+    parts += [label(230, 8, "forward: the signal $h$", FORWARD)]
+    parts += [arrow((440, 222), (20, 222), colour=BACKWARD, width=3)]
+    parts += [label(230, 242, "backward: the error signal $∂L/∂z$", BACKWARD)]
+    return Diagram(
+        460, 256,
+        "A digit's pixels, columns of units for layer 1, layer 2 and so on to the last hidden "
+        "layer, the output and the loss. A blue arrow above runs from the pixels to the loss: the "
+        "signal. An orange arrow below runs from the loss back to the pixels: the error signal.",
+        parts,
+    )  # fmt: skip
+
+
+def chain(
+    weights: Sequence[Number],
+    h: Sequence[Number],
+    loss: Number,
+    slopes: Sequence[Number],
+    delta: Sequence[Number],
+    by_weight: Sequence[Number],
+) -> Diagram:
+    """A chain of three neurons with all its numbers.
+
+    Args:
+        weights: One for each neuron.
+        h: The input, and the output of each neuron.
+        loss: The loss.
+        slopes: Of each neuron.
+        delta: The error signal of each neuron, dL/dz.
+        by_weight: The gradient of each weight.
+    """
+    at = (28, 128, 228, 328, 432)
+    parts = [arrow((a + 20, 62), (b - 20, 62), colour=FORWARD) for a, b in pairwise(at)]
+    parts += [node(x, 62, _two(value)) for x, value in zip(at, h, strict=False)]
+    parts += [box(at[4], 62, 40, 32, _two(loss)), label(at[0], 30, "$x$")]
+    parts += [label(x, 30, f"$h_{k}$") for k, x in enumerate(at[1:4], 1)] + [label(432, 30, "$L$")]
+    middles = [(a + b) / 2 for a, b in pairwise(at)]
+    parts += [
+        label(x, 47, f"× {printed(w)}", FORWARD) for x, w in zip(middles, weights, strict=False)
+    ]
+    parts += [
+        label(x, 96, f"slope {_two(slope)}", MUTED, 13)
+        for x, slope in zip(at[1:4], slopes, strict=True)
+    ]
+    parts += [arrow((b - 22, 150), (a + 22, 150), colour=BACKWARD) for a, b in pairwise(at[1:])]
+    parts += [label(28, 140, "error", BACKWARD, 13), label(28, 156, "signal", BACKWARD, 13)]
+    factors = [f"× {printed(w)} × {_two(s)}" for w, s in zip(weights[1:], slopes[:-1], strict=True)]
+    factors.append(f"{_two(h[3])} × {_two(slopes[2])}")
+    parts += [
+        label(x, 128, factor, BACKWARD, 13) for x, factor in zip(middles[1:], factors, strict=True)
+    ]
+    parts += [label(x, 150, _two(value), BACKWARD) for x, value in zip(at[1:4], delta, strict=True)]
+    for k, (x, value) in enumerate(zip(at[1:4], by_weight, strict=True), 1):
+        parts += [arrow((x, 162), (x, 186), colour=WEIGHTS), label(x, 218, _two(value), WEIGHTS)]
+        parts += [label(x, 198, f"$∂L/∂w_{k}$", WEIGHTS), label(x + 6, 174, f"× {_two(h[k - 1])}",
+                  WEIGHTS, 13, "start")]  # fmt: skip
+    parts += [label(28, 198, "weight", WEIGHTS, 13), label(28, 214, "gradient", WEIGHTS, 13)]
+    numbers = "; ".join(
+        f"neuron {k}: weight {printed(weights[k - 1])}, output {_two(h[k])}, slope "
+        f"{_two(slopes[k - 1])}, error signal {_two(delta[k - 1])}, weight gradient "
+        f"{_two(by_weight[k - 1])}"
+        for k in (1, 2, 3)
+    )
+    return Diagram(
+        460, 232,
+        f"A chain of three neurons from the input {printed(h[0])} to the loss {_two(loss)}. "
+        f"{numbers}. Arrows run back from the loss; each multiplies by a weight and a slope.",
+        parts,
+    )  # fmt: skip
+
+
+def jacobian(
+    h: Float[np.ndarray, " 3"],
+    w: Float[np.ndarray, "2 3"],
+    z: Float[np.ndarray, " 2"],
+    output: Float[np.ndarray, " 2"],
+    slopes: Float[np.ndarray, " 2"],
+) -> Diagram:
+    """A layer of two units with three inputs, and its Jacobian.
+
+    Args:
+        h: Inputs.
+        w: Weights.
+        z: Pre-activations.
+        output: Outputs.
+        slopes: Of the two units.
+    """
+    side, tall, top = 46, 32, float(np.abs(w).max())
+
+    def cells(x: Number, y: Number, values: np.ndarray, colour: str, top: float) -> list[str]:
+        middle = (np.array(values.shape) - 1) / 2
+        return [
+            box(x + side * (c - middle[1]), y + tall * (r - middle[0]), side, tall,
+                printed(value), colour, 0.4 * abs(value) / top)
+            for (r, c), value in np.ndenumerate(values)
+        ]  # fmt: skip
+
+    parts = cells(32, 82, h[:, None], FORWARD, 4.0)
+    parts += [
+        arrow((60, 82), (96, 82)),
+        *cells(172, 82, w, INK, 2 * top),
+        arrow((248, 82), (280, 82)),
+    ]
+    parts += [*cells(308, 82, z[:, None], FORWARD, 4.0), arrow((336, 82), (396, 82))]
+    parts += [*cells(424, 82, output[:, None], FORWARD, 4.0), label(364, 68, "$φ$")]
+    for x, name in ((32, "inputs $h$"), (172, "weights $W$"), (308, "$z = Wh$"), (422, "outputs")):
+        parts.append(label(x, 16, name, MUTED))
+    parts += [*cells(32, 194, slopes[:, None], INSIDE, 1.0), label(76, 194, "×", INK, 18)]
+    parts += [*cells(172, 194, w, INK, 2 * top), label(264, 194, "=", INK, 18)]
+    parts += cells(364, 194, slopes[:, None] * w, BACKWARD, top / 2)
+    parts += [label(x, 242, name, MUTED) for x, name in ((32, "slopes"), (172, "weights $W$"))]
+    parts.append(label(364, 242, "Jacobian $J$", BACKWARD))
+    rows = [", ".join(map(printed, row)) for row in slopes[:, None] * w]
+    return Diagram(
+        460, 256,
+        "Above, a layer: three inputs, a matrix of weights with two rows of three, two "
+        "pre-activations, two outputs. Below, the slope of each unit times its row of weights: the "
+        f"Jacobian, with the rows {rows[0]} and {rows[1]}.",
+        parts,
+    )  # fmt: skip
+
+
+def two_cuts() -> Diagram:
+    """The backward pass through two layers, cut into Jacobians and cut at the pre-activations."""
+    at = (44, 168, 292, 416)
+    names = ("$h_{ℓ−1}$", "$z_ℓ$", "$h_ℓ$", "$z_{ℓ+1}$")
+    parts = [box(x, 40, 62, 34, name, FORWARD) for x, name in zip(at, names, strict=True)]
+    steps = ("$W_ℓ$", "$φ$", "$W_{ℓ+1}$")
+    back = ("$W_ℓ$ᵀ", "$φ′(z_ℓ)$", "$W_{ℓ+1}$ᵀ")
+    for a, b, step, factor in zip(at, at[1:], steps, back, strict=False):
+        parts += [arrow((a + 32, 32), (b - 32, 32), colour=FORWARD)]
+        parts += [arrow((b - 32, 48), (a + 32, 48), colour=BACKWARD)]
+        parts += [label((a + b) / 2, 16, step, FORWARD), label((a + b) / 2, 66, factor, BACKWARD)]
+    for left, right, y, name in (
+        (at[0], at[2], 96, "$J_ℓ$ᵀ: from $∂L/∂h_ℓ$ to $∂L/∂h_{ℓ−1}$"),
+        (at[1], at[3], 146, "from $δ_{ℓ+1}$ to $δ_ℓ$"),
+    ):
+        parts += [arrow((right, y), (left, y), colour=BACKWARD, width=2.4)]
+        parts += [arrow((x, y - 8), (x, y + 8), colour=BACKWARD, head=False) for x in (left, right)]
+        parts += [label((left + right) / 2, y + 20, name, BACKWARD)]
+    return Diagram(
+        460, 182,
+        "A row: output of the layer before, pre-activation, output, pre-activation of the layer "
+        "after. Between them weights, slope, weights. The way back meets the transposed weights, "
+        "the slopes, the transposed weights. The transposed Jacobian spans slopes and the weights "
+        "before them; the step between two error signals spans the weights after and the slopes.",
+        parts,
+    )  # fmt: skip
+
+
+def residual_block() -> Diagram:
+    """A residual layer: a branch that computes, and a skip connection around it."""
+    parts = [
+        arrow((70, 110), (130, 110), colour=FORWARD),
+        arrow((190, 110), (230, 110), colour=FORWARD),
+        arrow((290, 110), (332, 110), colour=FORWARD),
+        arrow((372, 110), (412, 110), colour=FORWARD),
+        arrow((98, 110), (98, 34), (352, 34), (352, 90), colour=FORWARD, width=2.6),
+        box(160, 110, 60, 40, "$W_ℓ$"),
+        box(260, 110, 60, 40, "$φ$"),
+        node(352, 110, "+"),
+        label(42, 110, "$h_{ℓ−1}$"),
+        label(434, 110, "$h_ℓ$"),
+        label(225, 18, "skip", FORWARD),
+        label(210, 76, "branch", FORWARD),
+        arrow((414, 150), (44, 150), colour=BACKWARD, width=2.6),
+        label(230, 172, "backward: factor $1$ through the skip", BACKWARD),
+        label(230, 194, "plus the branch’s slopes times weights", BACKWARD),
+    ]
+    return Diagram(
+        460, 210,
+        "A residual layer. Its input runs along a branch, through weights and activation, to a "
+        "sum; a skip connection brings the same input to the sum unchanged. On the way back the "
+        "factor is 1 through the skip plus slopes times weights through the branch.",
+        parts,
+    )  # fmt: skip
+
+
+def lstm_cell() -> Diagram:
+    """An LSTM cell: the line of the cell state above, four layers below that act on it."""
+    gates = [(98, "$f$", "σ"), (168, "$i$", "σ"), (238, "$g$", "tanh"), (318, "$o$", "σ")]
+    parts = [
+        box(228, 142, 340, 252, "", MUTED),
+        arrow((12, 52), (84, 52), colour=INSIDE, width=3),
+        arrow((112, 52), (189, 52), colour=INSIDE, width=3),
+        arrow((217, 52), (452, 52), colour=INSIDE, width=3),
+        arrow((12, 236), (344, 236), colour=FORWARD, head=False),
+        arrow((36, 282), (36, 238), colour=FORWARD),
+        arrow((98, 166), (98, 68), colour=FORWARD),
+        arrow((168, 166), (168, 116), (188, 116), colour=FORWARD),
+        arrow((238, 166), (238, 116), (218, 116), colour=FORWARD),
+        arrow((203, 102), (203, 68), colour=FORWARD),
+        arrow((318, 166), (318, 138), (346, 138), colour=FORWARD),
+        arrow((360, 52), (360, 78), colour=INSIDE),
+        arrow((360, 106), (360, 122), colour=INSIDE),
+        arrow((374, 138), (452, 138), colour=FORWARD),
+        node(98, 52, "×", radius=14),
+        node(203, 52, "+", radius=14),
+        node(203, 116, "×", radius=14),
+        box(360, 92, 48, 26, "tanh"),
+        node(360, 138, "×", radius=14),
+    ]
+    for x, name, kind in gates:
+        parts += [arrow((x, 236), (x, 198), colour=FORWARD), box(x, 182, 50, 30, kind)]
+        parts += [label(x + 16, 154, name, FORWARD)]
+    parts += [
+        label(28, 30, "$c_{t−1}$", INSIDE), label(432, 30, "$c_t$", INSIDE),
+        label(26, 214, "$h_{t−1}$", FORWARD), label(432, 118, "$h_t$", FORWARD),
+        label(56, 276, "$x_t$", FORWARD),
+        label(98, 252, "forget", MUTED, 13), label(168, 252, "input", MUTED, 13),
+        label(238, 252, "content", MUTED, 13), label(318, 252, "output", MUTED, 13),
+    ]  # fmt: skip
+    return Diagram(
+        460, 296,
+        "An LSTM cell. The cell state runs along a line at the top: it is multiplied by the forget "
+        "gate f, then the product of the input gate i and the new content g is added. The new "
+        "state, through a tanh and times the output gate o, is the hidden state. All four are "
+        "computed from the last hidden state and the input.",
+        parts,
+    )  # fmt: skip
