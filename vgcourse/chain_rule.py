@@ -132,32 +132,55 @@ def picture_by_hand() -> diagrams.Diagram:
 
 
 def chain_of(
-    neuron: Callable[[Array], Array], length: int | Array, start: float = 0.5
+    phi: activations.Function,
+    length: int | Array,
+    weight: float | Array,
+    bias: float | Array = 0.0,
+    start: float = 0.5,
 ) -> dict[str, Array]:
-    """Factors of a chain of equal neurons, and their product from each neuron to the end.
+    """What runs through a chain of equal neurons, forward and back, for the explorer.
 
     Args:
-        neuron: Output of a neuron by its input.
+        phi: Activation function.
         length: Neurons in use, at most `LONGEST`.
+        weight: Of every neuron.
+        bias: Of every neuron.
         start: Input of the first neuron.
+
+    Returns:
+        Arrays with a number for each neuron, NaN beyond the length: "factor", weight times slope;
+        "product", of the factors from here to the end; and what `explore.network` draws, with the
+        derivative of the last output in place of the loss's.
     """
-    _, factor = jax.lax.scan(
-        lambda h, _: jax.value_and_grad(neuron)(h), jnp.asarray(start, float), length=LONGEST
-    )
+
+    def neuron(h: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
+        h, slope = jax.value_and_grad(phi)(weight * h + bias)
+        return h, (h, slope)
+
+    _, (h, slope) = jax.lax.scan(neuron, jnp.asarray(start, float), length=LONGEST)
     used = jnp.arange(LONGEST) < length
+    h, slope = jnp.where(used, h, jnp.nan), jnp.where(used, slope, jnp.nan)
+    factor = weight * slope
     product = jnp.cumprod(jnp.where(used, factor, 1.0)[::-1])[::-1]
+    error = slope * jnp.append(product[1:], 1.0)
     return {
-        "factor": jnp.where(used, factor, jnp.nan),
+        "factor": factor,
         "product": jnp.where(used, product, jnp.nan),
         "sentence": explore.first_true(product[0] == 0),
+        "units": jnp.where(used, 1.0, jnp.nan),
+        "inputs": jnp.array([start]),
+        "activation": h,
+        "activation_size": jnp.abs(h),
+        "slope": slope,
+        "error": error,
+        "error_size": jnp.abs(error),
     }
 
 
 @jax.jit  # one compilation for every length and activation
 def chain(length: Array, activation: Array, weight: Array, bias: Array) -> dict[str, Array]:
-    """`chain_of` neurons with one activation, weight and bias."""
-    phi = activations.by_index(activation, NAMES)
-    return chain_of(lambda h: phi(weight * h + bias), length)
+    """`chain_of` neurons with an activation of `NAMES`."""
+    return chain_of(activations.by_index(activation, NAMES), length, weight, bias)
 
 
 def product(length: int, name: str, weight: float, bias: float = 0.0) -> float:
@@ -219,18 +242,27 @@ def explorer() -> explore.Explorer:
             ),
             "bias": choose(options=[-2, -1, -0.5, 0, 0.5, 1, 2], value=0, description="Bias b"),
         },
-        chart=explore.chart(
-            [
-                explore.series("factor", "Factor of a neuron: weight × slope", "bars", base=1),
-                explore.series("product", "Product from here to the end"),
-            ],
-            x={"label": "Neuron (1 is nearest the input)", "name": "neuron", "start": 1},
-            y={"label": "Factor", "scale": "log"},
-            summary=[
-                "One factor is exactly 0, so nothing before it gets any signal.",
-                "The factors multiply to {product}.",
-            ],
-        ),
+        views=[
+            explore.network(
+                1,
+                name="neuron",
+                summary=[
+                    "One factor is exactly 0, so nothing before it gets any signal.",
+                    "The factors multiply to {product}.",
+                ],
+                forward=(-3, 1),
+                backward=(-8, 1),
+                factors="factor",
+            ),
+            explore.chart(
+                [
+                    explore.series("factor", "Factor of a neuron: weight × slope", "bars", base=1),
+                    explore.series("product", "Product from here to the end"),
+                ],
+                x={"label": "Neuron (1 is nearest the input)", "name": "neuron", "start": 1},
+                y={"label": "Factor", "scale": "log"},
+            ),
+        ],
         presets={
             "0.1 × 0.1 × 0.1 × 0.1": _setting(4, "identity", 0.1, 0),
             "Sigmoid at its best": _setting(8, "sigmoid", 1, -0.5),
@@ -374,8 +406,8 @@ def figure_bound() -> None:
         plots.layers(axes, result.left, "measured: median and range")
         axes.plot(layer, 0.25 ** (10.0 - layer), ":", color=plots.COLOURS[2], label="¼ per layer")
         axes.set(title=title, ylabel="share of layer 10’s", ylim=(1e-6, 4))
-        axes.set_xticks(layer)
         axes.set_xlabel("layer (1 is nearest the input)" if axes is panels[1] else "")
+    panels[1].set_xticks(layer)
     panels[0].legend()
 
 

@@ -3,7 +3,6 @@
 import importlib
 import re
 
-import jupytext
 import numpy as np
 import pytest
 from lessons import CHAPTERS, LESSONS
@@ -61,21 +60,6 @@ def test_every_number_in_the_prose_comes_from_the_page_s_module(page):
     assert all(np.isfinite(float(value)) for value in numbers.values())
     assert set(re.findall(r"\{number\}`(\w+)", text)) == numbers.keys()
     assert "{eval}" not in text and "assert " not in text  # what is asserted is in the unit tests
-
-
-@pytest.mark.parametrize("page", MODULES)
-def test_code_in_view_is_short(page):
-    """At most 12 lines a cell, 75 columns, and 35 lines before the questions."""
-    before = CHAPTERS[page].split("## Check yourself")[0]
-    cells = jupytext.reads(before, fmt="md:myst").cells
-    hidden = {"remove-cell", "remove-input", "hide-input", "hide-cell"}
-    shown = [
-        cell.source.splitlines()
-        for cell in cells
-        if cell.cell_type == "code" and not hidden & set(cell.metadata.get("tags", []))
-    ]
-    assert max(map(len, shown)) <= 12 and sum(map(len, shown)) <= 35
-    assert max(len(line) for cell in shown for line in cell) <= 75
 
 
 @pytest.mark.parametrize("page", LESSONS)
