@@ -20,6 +20,12 @@ def minutes(text):
 TIME = {p: sum(minutes(text)) for p, text in LESSONS.items()}
 
 
+def code(page, name):
+    """Source of the first code cell of a page that defines a function of this name."""
+    cells = re.findall(r"^```\{code-cell\} ipython3\n(.*?)^```", LESSONS[page], re.M | re.S)
+    return next(cell for cell in cells if f"def {name}(" in cell)
+
+
 def needs(page, kind="necessary"):
     """Pages that a page says it needs, or is helped by."""
     before = re.search(r"\*\*Before:\*\* (.*?)\*\*Time:\*\*", LESSONS[page], re.S)[1]

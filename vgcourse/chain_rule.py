@@ -52,7 +52,9 @@ def error_sizes() -> Float[np.ndarray, "seeds layers"]:
 
 def factor_per_layer() -> float:
     """By which factor such a net multiplies the error signal, layer by layer: median of seeds."""
-    return 10 ** -float(np.median([grads.decades_per_layer(row) for row in error_sizes()]))
+    return 10 ** -float(
+        np.median([grads.decades_per_layer(jnp.asarray(row)) for row in error_sizes()])
+    )
 
 
 def picture_network() -> diagrams.Diagram:
@@ -379,17 +381,17 @@ def _centred(layer: nets.Layer, gain: float) -> nets.Layer:
 def predict_bound() -> selfcheck.Quiz:
     """Ask whether a quarter for each layer is a bound, and whether it is what one sees."""
     question = selfcheck.choice(
-        "Glorot's weights have a largest singular value of almost 2. Ten sigmoid layers: is a "
-        "quarter per layer, so (1/4)⁹ in all, the most that can be left? And what is left?",
+        "Glorot's weights have a largest singular value of almost 2. Is (1/4)⁹ a bound for what "
+        "nine such sigmoid layers leave of the error signal? And how much do they leave?",
         {
-            "It is the most, and far less is left": "It is no limit: slope times matrix allows "
-            "almost a half for each layer. And what is left comes close to it.",
-            "It is not the most, but about that much is left": "Slope times matrix allows almost a "
+            "It is a bound, and far less is left": "It is none: slope times matrix allows almost a "
+            "half for each layer. And what is left comes close to it.",
+            "It is no bound, but about that much is left": "Slope times matrix allows almost a "
             "half for each layer, yet a typical signal keeps a little less than a quarter.",
-            "It is not the most, and far more is left": "More is allowed, but a typical signal "
-            "gets far less than the most that the matrix can do.",
+            "It is no bound, and far more is left": "More is allowed, but a typical signal gets "
+            "far less than the most that the matrix can do.",
         },
-        right="It is not the most, but about that much is left",
+        right="It is no bound, but about that much is left",
     )
     return selfcheck.predict(LABEL, question)
 

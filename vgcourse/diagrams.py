@@ -204,7 +204,8 @@ def chain(
     """
     at = (28, 128, 228, 328, 432)
     parts = [arrow((a + 20, 62), (b - 20, 62), colour=FORWARD) for a, b in pairwise(at)]
-    parts += [node(x, 62, _two(value)) for x, value in zip(at, h, strict=False)]
+    parts += [node(x, 62, _two(value)) for x, value in zip(at[1:], h[1:], strict=False)]
+    parts += [node(at[0], 62, printed(h[0]))]
     parts += [box(at[4], 62, 40, 32, _two(loss)), label(at[0], 30, "$x$")]
     parts += [label(x, 30, f"$h_{k}$") for k, x in enumerate(at[1:4], 1)] + [label(432, 30, "$L$")]
     middles = [(a + b) / 2 for a, b in pairwise(at)]
@@ -223,10 +224,11 @@ def chain(
         label(x, 128, factor, BACKWARD, 13) for x, factor in zip(middles[1:], factors, strict=True)
     ]
     parts += [label(x, 150, _two(value), BACKWARD) for x, value in zip(at[1:4], delta, strict=True)]
+    below = [printed(h[0]), *map(_two, h[1:3])]
     for k, (x, value) in enumerate(zip(at[1:4], by_weight, strict=True), 1):
         parts += [arrow((x, 162), (x, 186), colour=WEIGHTS), label(x, 218, _two(value), WEIGHTS)]
-        parts += [label(x, 198, f"$∂L/∂w_{k}$", WEIGHTS), label(x + 6, 174, f"× {_two(h[k - 1])}",
-                  WEIGHTS, 13, "start")]  # fmt: skip
+        parts += [label(x, 198, f"$∂L/∂w_{k}$", WEIGHTS)]
+        parts += [label(x + 6, 174, f"× {below[k - 1]}", WEIGHTS, 13, "start")]
     parts += [label(28, 198, "weight", WEIGHTS, 13), label(28, 214, "gradient", WEIGHTS, 13)]
     numbers = "; ".join(
         f"neuron {k}: weight {printed(weights[k - 1])}, output {_two(h[k])}, slope "
