@@ -62,7 +62,7 @@ def test_from_a_folder_on_a_phone(book, open_page):
         assert bool(explorers) == (page in LIVE), page
         for explorer in explorers:
             assert explorer.get_attribute("data-ready") == "true", page
-            assert explorer.locator("svg .vg-line").count() >= 1, page
+            assert explorer.locator(".vg-picture svg").count() >= 1, page
         opened.locator(".vg-explorer details").evaluate_all(OPEN)
         assert opened.evaluate(SMALL) == [], page
 
@@ -96,7 +96,7 @@ def test_weight(book, page):
         return len(gzip.compress(found.encode(), 9))
 
     own = r"<script class=\"vg-script\">.*?</script>|<style>.*?</style>"
-    assert size(own) <= 60_000
+    assert size(own) <= 25_000
     assert size(own + r"|<div class=\"vg-explorer\">.*?</script>") <= 250_000
     assert len(re.findall(r"<script class=\"vg-script\"", text)) == 1
 

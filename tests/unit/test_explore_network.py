@@ -132,7 +132,7 @@ def test_every_step_says_what_it_shows(made):
     p, loss = (results.number(float(f"{v:.1e}")) for v in (at["output"][1], at["loss"][0]))
     captions = shown(made, "[0, 1, 2, 3, 4, 5].map((step) => captionOf(spec, data, step))", depth=2)
     assert captions == [
-        "A picture of a 1 goes in.",
+        "The input goes in.",
         f"Layer 1: the activations have the size {size[0][0]}.",
         f"Layer 2: the activations have the size {size[0][1]}.",
         f"The output gives the right answer, 1, a probability of {p}. The loss is {loss}.",

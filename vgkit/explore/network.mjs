@@ -2,7 +2,7 @@
 // back to the left, layer after layer; how strong a colour is shows the measured size.
 // Precedes chart.mjs in the same script.
 
-const NET = { top: 30, row: 22, gap: 18, few: 6, names: 42, pad: 4 };
+const NET = { top: 30, row: 22, gap: 24, few: 6, names: 42, pad: 4 };
 const FAINT = 0.07;
 
 const sizeOf = (value) => Math.abs(toNumber(value));
@@ -15,6 +15,9 @@ function strength(value, [low, high]) {
   const share = (Math.log10(sizeOf(value)) - low) / (high - low);
   return FAINT + (1 - FAINT) * Math.min(Math.max(share, 0), 1);
 }
+
+// The right one of several outputs, NaN where the target is no label.
+const answerOf = (data) => (data.output?.length > 1 ? Math.round(toNumber(data.label?.[0] ?? NaN)) : NaN);
 
 const layersOf = (data) => (data.units ?? []).filter((count) => count !== null).length;
 
@@ -37,7 +40,7 @@ function netFrame(spec, data, held, width, least) {
   const layers = layersOf(data);
   const { lanes } = spec;
   const most = Math.max(1, ...data.units.map((count) => Math.min(count ?? 0, spec.units)));
-  const row = most === 1 ? 34 : NET.row;
+  const row = most === 1 ? 44 : NET.row;
   const lane = most * row;
   const inner = lanes.length * lane + (lanes.length - 1) * NET.gap;
   const tall = Math.max(inner, data.output?.length > 3 ? 10 * 17 : 60);
@@ -48,9 +51,9 @@ function netFrame(spec, data, held, width, least) {
   const side = pictured ? (narrow ? 56 : 96) : data.inputs ? 22 : 0;
   const out = data.output ? (narrow ? 64 : 132) : 0;
   const fan = narrow ? 12 : 40;
-  const [left, right] = [NET.pad + side + (side ? fan : 0), width - NET.pad - out - (out ? fan : 0)];
+  const [left, right] = [NET.pad + side + (side ? fan : 26), width - NET.pad - out - (out ? fan : 0)];
   const pitch = (right - left) / layers;
-  const wide = Math.min(narrow ? 8 : 9, pitch / 2 - (pitch < 9 ? 0.5 : 1));
+  const wide = Math.min(most === 1 ? 13 : narrow ? 8 : 9, pitch / 2 - (pitch < 9 ? 0.5 : 1));
   const nodes = [];
   for (let layer = 0; layer < layers; layer++) {
     lanes.forEach((names, l) => {
@@ -61,10 +64,12 @@ function netFrame(spec, data, held, width, least) {
       }
     });
   }
-  const frame = { layers, nodes, row, top, middle, tall, inner, narrow, pictured, image, side, out, left, right, pitch, wide, width };
+  const lanesAt = lanes.map((_, l) => middle - inner / 2 + l * (lane + NET.gap));
+  const frame = { layers, nodes, row, lane, lanesAt, top, middle, tall, inner, narrow, pictured, image, side, out, left, right, pitch, wide, width };
   frame.edges = edgesOf(spec, data, frame);
   frame.circles = wide >= 6;
-  frame.height = top + tall + 8 + NET.names + 14;
+  frame.foot = top + tall + (spec.recurrent ? 12 : 0);
+  frame.height = frame.foot + 8 + NET.names + 14;
   return frame;
 }
 
@@ -95,7 +100,7 @@ function cell(x, y, half, height, circle, value, domain, hue) {
     return `${box('class="vg-empty"')}<path class="vg-cross" d="M${x - r} ${y - r}l${2 * r} ${2 * r}M${x - r} ${y + r}l${2 * r} ${-2 * r}"/>`;
   }
   if (number === 0) return box('class="vg-empty vg-nothing"');
-  return box('class="vg-empty"') + box(`class="${hue}" fill-opacity="${strength(number, domain).toFixed(3)}"`);
+  return box(`class="vg-unit ${hue}" fill-opacity="${strength(number, domain).toFixed(3)}"`);
 }
 
 const label = (x, y, text, style = "vg-tick", anchor = "middle") => `<text class="${style}" x="${round(x)}" y="${round(y)}" text-anchor="${anchor}">${text}</text>`;
@@ -124,7 +129,7 @@ function drawOutput(data, frame, shown, back) {
   const step = count > 3 ? 17 : 26;
   const from = width - NET.pad - out + (count > 1 ? 14 : 0);
   const span = width - NET.pad - from;
-  const answer = Math.round(toNumber(data.label?.[0] ?? NaN));
+  const answer = answerOf(data);
   return data.output.map((value, i) => {
     const y = middle + (i + 0.5 - count / 2) * step;
     const p = Math.min(Math.max(toNumber(value), 0), 1);
@@ -140,20 +145,23 @@ function drawOutput(data, frame, shown, back) {
 
 // Lines that say what is connected, where the weights themselves are not drawn.
 function drawFans(data, frame) {
-  const { nodes, layers, side, out, middle, width, narrow, edges } = frame;
+  const { nodes, layers, side, out, middle, width, wide, narrow, edges } = frame;
   if (narrow) return "";
-  const ends = (layer) => nodes.filter((node) => node.layer === layer);
+  const ends = (layer) => nodes.filter((node) => node.layer === layer && node.lane === frame.lanesAt.length - 1);
   const lines = [];
   if (side && !edges.some(({ from }) => from.layer < 0)) {
-    for (let i = 0; i < 6; i++) for (const node of ends(0)) lines.push(`M${NET.pad + side} ${round(middle + (i - 2.5) * side / 6.5)}L${round(node.x)} ${round(node.y)}`);
+    for (let i = 0; i < 6; i++) for (const node of ends(0)) lines.push(`M${NET.pad + side} ${round(middle + (i - 2.5) * side / 6.5)}L${round(node.x - wide)} ${round(node.y)}`);
   }
   if (out) {
     const count = data.output.length;
     const step = count > 3 ? 17 : 26;
-    for (let i = 0; i < count; i++) for (const node of ends(layers - 1)) lines.push(`M${round(node.x)} ${round(node.y)}L${width - NET.pad - out - (count > 1 ? 0 : 6)} ${round(middle + (i + 0.5 - count / 2) * step)}`);
+    for (let i = 0; i < count; i++) for (const node of ends(layers - 1)) lines.push(`M${round(node.x + wide)} ${round(node.y)}L${width - NET.pad - out - (count > 1 ? 0 : 6)} ${round(middle + (i + 0.5 - count / 2) * step)}`);
   }
   return lines.length ? `<path class="vg-fan" d="${lines.join("")}"/>` : "";
 }
+
+// From the edge of one unit to that of the next, as units let through what lies below them.
+const lineOf = ({ wide }, from, to) => `M${round(from.x + wide)} ${round(from.y)}L${round(to.x - wide)} ${round(to.y)}`;
 
 // A weight's line: grey before the error has passed it, then as strong as the gradient.
 function drawEdges(spec, data, frame, reached) {
@@ -161,24 +169,26 @@ function drawEdges(spec, data, frame, reached) {
     const gradient = data.edge_gradient?.[at];
     const back = reached(to.layer) && gradient !== undefined && gradient !== null && toNumber(gradient) !== 0;
     const share = back ? strength(gradient, spec.backward) : 0;
-    return `<path class="${back ? "vg-back" : "vg-fan"} vg-weight" d="M${round(from.x)} ${round(from.y)}L${round(to.x)} ${round(to.y)}"${back ? ` stroke-opacity="${(0.8 * share).toFixed(3)}" stroke-width="${(0.4 + share).toFixed(2)}"` : ""}/>`;
+    return `<path class="${back ? "vg-back" : "vg-fan"} vg-weight" d="${lineOf(frame, from, to)}"${back ? ` stroke-opacity="${(0.8 * share).toFixed(3)}" stroke-width="${(0.4 + share).toFixed(2)}"` : ""}/>`;
   }).join("");
 }
 
 // What passes between neighbouring columns: the arcs of skip connections, factors, equal weights.
 function drawLinks(spec, data, frame) {
-  const { layers, left, pitch, middle, inner, nodes, row } = frame;
-  const top = middle - inner / 2 - 4;
+  const { layers, left, pitch, lane, lanesAt } = frame;
+  const top = lanesAt[0] - 4;
+  const middle = lanesAt.at(-1) + lane / 2;
   const at = (layer) => left + (layer + 0.5) * pitch;
   const skips = spec.skip && toNumber(data[spec.skip]?.[0]) !== 0;
   const parts = [];
   for (let layer = 0; layer < layers; layer++) {
     const [from, to] = [at(layer), layer + 1 < layers ? at(layer + 1) : frame.right];
+    if (spec.recurrent) parts.push(`<path class="vg-arc" d="M${round(from)} ${middle + lane / 2 + 14}v-9m-3 3l3 -3l3 3"/>`);
     if (skips && layer + 1 < layers) parts.push(`<path class="vg-arc" d="M${round(from)} ${top}C${round(from)} ${top - 16} ${round(to)} ${top - 16} ${round(to)} ${top}"/>`);
     if (frame.wide < 6 || (spec.units > 1 && !spec.recurrent)) continue;
     if (!frame.edges.length) parts.push(`<path class="vg-arc" d="M${round(from + frame.wide)} ${middle}H${round(to - frame.wide)}"/>`);
     const factor = spec.factors && data[spec.factors]?.[layer];
-    if (factor !== undefined && factor !== null && pitch > 44) parts.push(label((from + to) / 2, middle - 14, `× ${formatNumber(factor, 2)}`, "vg-factor"));
+    if (factor !== undefined && factor !== null && pitch > 44) parts.push(label((from + to) / 2, middle - 18, `× ${formatNumber(factor, 2)}`, "vg-factor"));
     if (spec.recurrent && layer + 1 < layers && pitch > 30) parts.push(label((from + to) / 2, middle - 6, "W", "vg-factor"));
   }
   return parts.join("");
@@ -186,10 +196,10 @@ function drawLinks(spec, data, frame) {
 
 // Numbers below the columns, as many as there is room for.
 function drawRow(spec, data, frame, step, way, reached) {
-  const { layers, left, pitch, top, tall, narrow } = frame;
-  const y = top + tall + 24;
-  const most = Math.max(2, Math.floor((frame.right - left) / (narrow ? 62 : 70)));
-  const count = Math.min(layers, most);
+  const { layers, left, pitch, narrow } = frame;
+  const y = frame.foot + 24;
+  const every = Math.ceil((narrow ? 60 : 68) / pitch);
+  const count = Math.floor((layers - 1) / every) + 1;
   const shownLayers = Array.from({ length: count }, (_, i) => Math.round((i * (layers - 1)) / Math.max(1, count - 1)));
   const parts = [];
   if (!narrow && frame.side) {
@@ -208,7 +218,7 @@ function drawRow(spec, data, frame, step, way, reached) {
 }
 
 function netPicture(spec, data, held, frame, step = Infinity) {
-  const { layers, nodes, left, right, pitch, top, tall, middle, inner, width } = frame;
+  const { layers, nodes, left, right, pitch, width } = frame;
   const now = Math.min(step, lastStep(layers));
   const { way, layer } = phaseOf(now, layers);
   const reached = (one) => way === "backward" && one >= layer;
@@ -216,7 +226,7 @@ function netPicture(spec, data, held, frame, step = Infinity) {
   if (way === "forward" || way === "backward") {
     const x = left + (layer + 0.5) * pitch;
     const half = Math.max(frame.wide + 3, 4);
-    parts.push(`<rect class="vg-front ${way === "forward" ? "vg-run" : "vg-back"}" x="${round(x - half)}" y="${round(middle - inner / 2 - 3)}" width="${round(2 * half)}" height="${inner + 6}" rx="${Math.min(half, 8)}"/>`);
+    for (const y of frame.lanesAt) parts.push(`<rect class="vg-front ${way}" x="${round(x - half)}" y="${round(y - 3)}" width="${round(2 * half)}" height="${frame.lane + 6}" rx="${Math.min(half, 8)}"/>`);
   }
   for (const { x, y, layer: one, lane, at } of nodes) {
     const names = spec.lanes[lane];
@@ -231,7 +241,7 @@ function netPicture(spec, data, held, frame, step = Infinity) {
   if (frame.side) parts.push(label(NET.pad + frame.side / 2, headline, "input"));
   if (frame.out) parts.push(label(width - NET.pad - frame.out / 2, headline, "output"));
   spec.lanes.forEach(({ label: text }, i) => {
-    if (spec.lanes.length > 1) parts.push(label(left, middle - inner / 2 + i * (frame.inner + NET.gap) / spec.lanes.length - 5, escapeText(text), "vg-tick", "start"));
+    if (spec.lanes.length > 1) parts.push(label(left, frame.lanesAt[i] - 7, escapeText(text), "vg-tick", "start"));
   });
   parts.push(drawRow(spec, data, frame, now, way, reached));
   return parts.join("");
@@ -246,12 +256,12 @@ function captionOf(spec, data, step) {
   const { way, layer } = phaseOf(step, layers);
   const name = `${capital(spec.x.name)} ${spec.x.start + layer}`;
   const size = (which, one) => data[spec.sizes[which]]?.[one];
-  const answer = Math.round(toNumber(data.label?.[0] ?? NaN));
-  if (way === "input") return Number.isFinite(answer) ? `A picture of a ${answer} goes in.` : "The input goes in.";
+  const answer = answerOf(data);
+  if (way === "input") return data.inputs?.length === 64 && Number.isFinite(answer) ? `A picture of a ${answer} goes in.` : "The input goes in.";
   if (way === "forward") return `${name}: the activations have the size ${formatNumber(size(0, layer), 2)}.`;
   if (way === "output") {
     const loss = data.loss ? ` The loss is ${formatNumber(data.loss[0], 2)}.` : "";
-    return Number.isFinite(answer) ? `The output gives the right answer, ${answer}, a probability of ${formatNumber(data.output[answer], 2)}.${loss}` : `The output.${loss}`;
+    return Number.isFinite(answer) ? `The output gives the right answer, ${answer}, a probability of ${formatNumber(data.output[answer], 2)}.${loss}` : `The output${data.output?.length === 1 ? ` is ${formatNumber(data.output[0], 2)}` : ""}.${loss}`;
   }
   return `${name}: the error signal is ${formatNumber(size(1, layer), 2)}.`;
 }
@@ -364,7 +374,7 @@ function netPlayer(spec, dataOf, paint) {
 function netLegend(spec, data) {
   const swatches = (domain, hue) => {
     const marks = Array.from({ length: 7 }, (_, i) => domain[0] + (i / 6) * (domain[1] - domain[0]));
-    return marks.map((mark, i) => `<rect class="vg-empty" x="${i * 12 + 1}" y="3" width="11" height="12" rx="2"/><rect class="${hue}" x="${i * 12 + 1}" y="3" width="11" height="12" rx="2" fill-opacity="${strength(10 ** mark, domain).toFixed(3)}"/>`).join("");
+    return marks.map((mark, i) => `<rect class="vg-unit ${hue}" x="${i * 12 + 1}" y="3" width="11" height="12" rx="2" fill-opacity="${strength(10 ** mark, domain).toFixed(3)}"/>`).join("");
   };
   const ramp = (text, domain, hue) => ({ sign: swatches(domain, hue), wide: 86, text: `${text}: ${power(domain[0])} to ${power(domain[1])}` });
   const all = spec.lanes.flatMap(({ activation, error }) => [...(data[activation] ?? []), ...(data[error] ?? [])]);
@@ -390,7 +400,7 @@ const NETWORK_VIEW = {
   describe: describeStop,
   mark(id, spec, data, { nodes, edges, wide, circles }) {
     const edge = edges.find((one) => one.id === id);
-    if (edge) return `M${round(edge.from.x)} ${round(edge.from.y)}L${round(edge.to.x)} ${round(edge.to.y)}`;
+    if (edge) return lineOf({ wide }, edge.from, edge.to);
     const { x, y } = nodes[id];
     const [w, h] = circles ? [wide + 2, wide + 2] : [wide + 1.5, 10];
     return `M${round(x - w)} ${round(y - h)}h${round(2 * w)}v${round(2 * h)}h${round(-2 * w)}z`;

@@ -77,14 +77,14 @@ def test_keyboard_steps_and_reduced_motion(view, made):
     assert page.caption.text_content() == first
     page.slider.focus()
     page.keyboard.press("Home")
-    assert page.caption.text_content() == "A picture of a 1 goes in."
+    assert page.caption.text_content() == "The input goes in."
     assert page.get_by_role("button", name="Step back").is_disabled()
     forward = page.get_by_role("button", name="Step forward")
     for _ in range(LAST):
         forward.press("Enter")
     assert page.caption.text_content() == first and forward.is_disabled()
     assert page.slider.get_attribute("aria-valuetext") == first
-    assert page.locator("svg .vg-front.vg-back").count() == 1
+    assert page.locator("svg .vg-front.backward").count() == 1
     page.slider.fill("2")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")  # on paper: the end
     assert page.caption.text_content() == first
@@ -119,7 +119,7 @@ def test_pointing_and_arrow_keys_read_jax_s_numbers(view, made, touch):
     picture = page.locator(".vg-picture svg")
     picture.scroll_into_view_if_needed()
     box = picture.bounding_box()
-    circle = page.locator("svg circle.vg-back").nth(4)  # layer 2, unit 2
+    circle = page.locator("svg circle.vg-unit").nth(4)  # layer 2, unit 2
     x, y = (float(circle.get_attribute(name)) for name in ("cx", "cy"))
     point = page.touchscreen.tap if touch else page.mouse.move
     point(box["x"] + x + 2, box["y"] + y - 2)
