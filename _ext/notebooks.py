@@ -13,10 +13,13 @@ from tools.markdown import Writer
 
 
 def numbers(app: Sphinx) -> dict[str, dict[str, str | float]]:
-    """The numbers that the text of each page says, by name."""
-    kept = {page: said.get("said", {}) | said.get("numbers", {})
-            for page, said in app.env.metadata.items()}  # fmt: skip
-    return {page: said for page, said in sorted(kept.items()) if said}
+    """The numbers that the text of each page says, by name, to six digits."""
+    kept = {}
+    for page, said in app.env.metadata.items():
+        rounded = {name: float(f"{n:.6g}") for name, n in said.get("numbers", {}).items()}
+        if found := said.get("said", {}) | rounded:
+            kept[page] = found
+    return kept
 
 
 def begin(app: Sphinx, env: object) -> None:

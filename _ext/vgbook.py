@@ -8,6 +8,7 @@ import multiprocessing
 import re
 import shutil
 from functools import partial
+from html import unescape
 from pathlib import Path
 
 from docutils import nodes
@@ -130,7 +131,12 @@ def unlisted(body: str) -> str:
 
 def to_pages(body: str) -> str:
     """Let links to notebooks, as cells show them in JupyterLab, lead to the book's pages."""
-    return NOTEBOOK.sub(r'\1.html\2"', body)
+
+    def page(link: re.Match) -> str:
+        anchor = f"#{nodes.make_id(unescape(link[2]))}" if link[2] else ""
+        return f'{link[1]}.html{anchor}"'
+
+    return NOTEBOOK.sub(page, body)
 
 
 def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: object) -> None:

@@ -80,7 +80,7 @@ CLAIMS = (
         "Over 100 steps of a tanh net with small inputs, an orthogonal matrix keeps {ratio_at_one} "
         "of the signal and 0.9 times it keeps {ratio_below_one:.0e}; a net of spectral radius 0 "
         "multiplies it by {growth:.2f} a step.",
-        "recurrence", "Which number of the matrix decides?",
+        "causes/recurrence", "Which number of the matrix decides?",
     ),
     Claim(
         "C06", ("D0", "D3", "D4"),

@@ -135,6 +135,6 @@ CLAIMS = (
         "Of a sigmoid net's signal {ratio_2} is left after 2 layers, {ratio_4:.1e} after 4, "
         "{ratio_10:.0e} after 10; test accuracy {accuracy_1:.0%} with 1 layer, {accuracy_2:.0%} "
         "with 2, {accuracy_10:.0%} with 10.",
-        "solutions-fewer-layers", "Before and after",
+        "solutions/fewer-layers", "Before and after",
     ),
 )  # fmt: skip

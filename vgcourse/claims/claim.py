@@ -50,7 +50,7 @@ class Claim(NamedTuple):
         evidence: Measures named numbers anew, with fixed seeds. Call it through `measure`.
         follows: Whether the verdict follows from the numbers.
         template: The numbers in plain words, with their names and formats between braces.
-        page: Label of the page that shows it.
+        page: Path, from the chapters' folder, of the page that shows it.
         section: Heading on that page.
     """
 

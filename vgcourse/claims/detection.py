@@ -148,7 +148,7 @@ CLAIMS = (
         "Layer 1 over layer 30, three vanished nets beside two healthy ones: error signal "
         "{signal_vanished:.0e} beside {signal_healthy}; but weight gradient {weights_relu_glorot} "
         "in the vanished one with ReLU and Glorot, beside {weights_healthy}.",
-        "signs", "The four standing plots",
+        "detection/signs", "The four standing plots",
     ),
     Claim(
         "C21", ("D4",),

@@ -84,7 +84,7 @@ CLAIMS = (
         "A gradient a million times smaller makes a step of {descent_step} by gradient descent and "
         "{adam_step} by Adam; in a sigmoid net of 8 layers the first one moves {descent_moved:.0e} "
         "times as far as the last by gradient descent, {adam_moved} times by Adam.",
-        "solutions-rescaling", "Before and after",
+        "solutions/rescaling", "Before and after",
     ),
     Claim(
         "C04", ("D0", "D2", "D3"),
@@ -98,7 +98,7 @@ CLAIMS = (
         "After 300 steps layer 1 of 8 has moved by {moved:.0e} of its weights and the net reads "
         "{accuracy:.0%} of the digits; at 64 layers {zeros_in_float32:.0%} of layer 1's gradient "
         "is 0 in float32.",
-        "formats", "The depth at which the gradient is gone",
+        "causes/formats", "The depth at which the gradient is gone",
     ),
     Claim(
         "C13", ("D1", "D2"),
@@ -112,7 +112,7 @@ CLAIMS = (
         and e["frozen_3"].least > e["frozen_5"].largest and e["frozen_5"].least > 0.15,
         "A tanh net of 6 layers reads {frozen_0:.0%} of the digits after 300 steps, {frozen_3:.0%} "
         "with its first 3 layers frozen and {frozen_5:.0%} with 5.",
-        "signs", "What the first layers are for",
+        "detection/signs", "What the first layers are for",
     ),
     Claim(
         "C14", ("D1",),
@@ -126,7 +126,7 @@ CLAIMS = (
         "With 1 hidden layer a sigmoid net reads 80 % of the digits after {epochs_1:.0f} epochs, "
         "with 2 after {epochs_2:.0f}; with 4 it has {accuracy_4:.0%} after 10 epochs, at the best "
         "of five rates.",
-        "solutions-fewer-layers", "Before and after",
+        "solutions/fewer-layers", "Before and after",
     ),
     Claim(
         "C15", ("D3",),

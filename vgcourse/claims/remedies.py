@@ -132,7 +132,7 @@ CLAIMS = (
         "Kept over 100 steps with inputs of 0.1: plain orthogonal cell {plain:.0e}, LSTM and GRU "
         "with the default draw {lstm_default:.0e} and {gru_default:.0e}; with gate biases of 5 and "
         "inputs of 1: LSTM {lstm_open}, GRU {gru_open}.",
-        "recurrence", "Gates: a factor of one's own making",
+        "causes/recurrence", "Gates: a factor of one's own making",
     ),
     Claim(
         "C30", ("D2",),
@@ -146,7 +146,7 @@ CLAIMS = (
         "A solved readout of a reservoir of 32 units tells the input of 1 step ago with r^2 = "
         "{first_delay:.3f}, that of 64 steps ago with {last_delay:.2g}, {capacity:.1f} in sum; "
         "over 100 steps {ratio:.0e} of a change of the state is left.",
-        "solutions-echo-state", "When it does not help",
+        "solutions/echo-state", "When it does not help",
     ),
     Claim(
         "C31", ("D3",),
@@ -162,7 +162,7 @@ CLAIMS = (
         "of its size beside an exploded one, which falls from {large_before:.0e} to {large_after}. "
         "With clipping a sigmoid net of 10 layers reads {sigmoid:.0%} of the digits; an exploding "
         "one of 30 {exploding:.0%} rather than {exploding_bare:.0%}.",
-        "solutions-clipping", "Before and after",
+        "solutions/clipping", "Before and after",
     ),
     Claim(
         "C32", ("D4",),
@@ -175,7 +175,7 @@ CLAIMS = (
         "A sigmoid net of 2 layers keeps {ratio_2} of its signal, one of 8 {ratio_8:.0e}; but of "
         "two spirals a tanh net of 4 units a layer gets {spirals_1:.0%} right with 1 layer and "
         "{spirals_3:.0%} with 3.",
-        "solutions-fewer-layers", "When it does not help",
+        "solutions/fewer-layers", "When it does not help",
     ),
     Claim(
         "C33", ("D1",),
@@ -189,6 +189,6 @@ CLAIMS = (
         "Typical signal left over 30 ReLU layers with He initialisation: {measured_64} at width "
         "64, where first-order theory has {predicted_64}; {measured_10} at width 10, where it has "
         "{predicted_10}.",
-        "causes-theory", "Finite width",
+        "causes/theory", "Finite width",
     ),
 )  # fmt: skip

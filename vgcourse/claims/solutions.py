@@ -145,7 +145,7 @@ CLAIMS = (
         and e["glorot"].largest < 0.8 < 0.9 < e["he"].least,
         "Slopes {slope_below:.0f} and {slope_above:.0f}; factor a layer {glorot:.3f} with Glorot, "
         "{he:.3f} with He initialisation.",
-        "solutions-relu", "When it does not help",
+        "solutions/relu", "When it does not help",
     ),
     Claim(
         "C23", ("D1",),
@@ -157,7 +157,7 @@ CLAIMS = (
         and all(0 < e[name].median < 1 for name in ("leaky_relu", "prelu")),
         "At z = -1 the slope is {relu:.0f} for ReLU, {leaky_relu} for leaky ReLU and {prelu} for "
         "PReLU at its start.",
-        "solutions-leaky-relu", "The equation and ten lines of code",
+        "solutions/leaky-relu", "The equation and ten lines of code",
     ),
     Claim(
         "C24", ("D4",),
@@ -170,7 +170,7 @@ CLAIMS = (
         and e["relu_slope"].median == 0 < e["leaky_relu_slope"].median,
         "Of nets of 10 layers of 3 units, {relu:.0%} are born dead with ReLU and {leaky_relu:.0%} "
         "with leaky ReLU; at z = -3 the slopes are {relu_slope:.0f} and {leaky_relu_slope}.",
-        "dead-units", "Born dead",
+        "causes/dead-units", "Born dead",
     ),
     Claim(
         "C25", ("D0", "D1", "D2", "D4"),
@@ -187,7 +187,7 @@ CLAIMS = (
         "Signal left at layer 1 of 50: sigmoid with Glorot {sigmoid_glorot:.0e}, sigmoid with He "
         "{sigmoid_he:.0e}, tanh with Glorot {tanh_glorot:.0e}, ReLU with Glorot {relu_glorot:.0e}, "
         "ReLU with He {relu_he:.0e}, GELU with He {gelu_he:.0e}, SiLU with He {silu_he:.0e}.",
-        "solutions-initialisation", "When it does not help",
+        "solutions/initialisation", "When it does not help",
     ),
     Claim(
         "C26", ("D0", "D1", "D2", "D3", "D4"),
@@ -203,7 +203,7 @@ CLAIMS = (
         "Sigmoid, 50 layers: {sigmoid_bare:.0e} of the signal is left without it and "
         "{sigmoid_normalised} with it; 30 layers read {bare:.0%} and {normalised:.0%} of the "
         "digits. ReLU's signal grows by {relu_factor:.2f} a layer on its way back.",
-        "solutions-batch-normalisation", "When it does not help",
+        "solutions/batch-normalisation", "When it does not help",
     ),
     Claim(
         "C27", ("D3",),
@@ -222,7 +222,7 @@ CLAIMS = (
         "{bare_slow_loss} and {normalised_slow_loss}; at a rate of 0.3 a layer's gradient changes "
         "by {bare_fast_drift} and {normalised_fast_drift}, the loss ends at {bare_fast_loss} and "
         "{normalised_fast_loss}.",
-        "solutions-batch-normalisation", "When it does not help",
+        "solutions/batch-normalisation", "When it does not help",
     ),
     Claim(
         "C28", ("D0", "D1", "D2", "D3", "D4"),
@@ -239,6 +239,6 @@ CLAIMS = (
         "convolutional layers {convolutional_plain:.0e} and {convolutional_residual}. ReLU, 50 "
         "layers: unscaled it grows {relu_unscaled:.0e} times, scaled in the pre-activation form "
         "{relu_scaled} times.",
-        "solutions-residual", "When it does not help",
+        "solutions/residual", "When it does not help",
     ),
 )  # fmt: skip

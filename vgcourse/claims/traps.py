@@ -145,7 +145,7 @@ CLAIMS = (
         "After 300 steps the loss of a sigmoid net of 8 layers is within {loss_from_guessing:.0e} "
         "of that of guessing; layer 1 has {weights} times the weight gradient of layer 8, and "
         "{signal:.0e} of its error signal.",
-        "signs", "Eight traps",
+        "detection/signs", "Eight traps",
     ),
     Claim(
         "T3", (),
@@ -160,7 +160,7 @@ CLAIMS = (
         "With the loss in millionths a sigmoid net that keeps {vanished_ratio:.0e} of its signal "
         "has a gradient of {vanished_gradient:.0e} at layer 1; with the loss in millions a tanh "
         "net that keeps {healthy_ratio} has {healthy_gradient:.0e}.",
-        "signs", "Eight traps",
+        "detection/signs", "Eight traps",
     ),
     Claim(
         "T4", (),
@@ -171,7 +171,7 @@ CLAIMS = (
         lambda e: e["moved"].least > 0.1 and e["signal"].largest < 1e-3,
         "In a sigmoid net of 8 layers under Adam the first one moves {moved} times as far as the "
         "last, on {signal:.0e} of its signal.",
-        "solutions-rescaling", "When it does not help",
+        "solutions/rescaling", "When it does not help",
     ),
     Claim(
         "T5", (),
@@ -184,7 +184,7 @@ CLAIMS = (
         "Layer 1 of 20, share of its gradient that is 0 in float16 and in float64: "
         "{underflow_zeros:.0%} and {underflow_in_float64:.0%} in a sigmoid net, "
         "{no_path_zeros:.0%} and {no_path_in_float64:.0%} in a ReLU net with a layer switched off.",
-        "formats", "Small or zero, entry by entry",
+        "causes/formats", "Small or zero, entry by entry",
     ),
     Claim(
         "T6", (),
@@ -197,7 +197,7 @@ CLAIMS = (
         and e["revived"].least > 0.3,
         "Of the units of layer 5, {dead_on_batch:.0%} are off for all of 32 digits; {revived:.0%} "
         "of these are switched on by one of 1405 others.",
-        "dead-units", "Off, and dead on a batch",
+        "causes/dead-units", "Off, and dead on a batch",
     ),
     Claim(
         "T7", (),
@@ -210,7 +210,7 @@ CLAIMS = (
         and e["cosine_100"].least > 0.98,
         "Layer 1 has {ratio} times the error signal of layer 100; the mean cosine between two "
         "digits is {cosine_1} after layer 1 and {cosine_100:.4f} after layer 100.",
-        "signs", "Eight traps",
+        "detection/signs", "Eight traps",
     ),
     Claim(
         "T8", (),
@@ -226,6 +226,6 @@ CLAIMS = (
         "{norm:.0%} with batch normalisation, where {norm_ratio:.0e} times the signal arrives; "
         "{he:.0%} with He initialisation, where {he_ratio} times arrives. A ReZero net starts with "
         "weight gradients of {healthy_gradient:.0f} and reads {healthy:.0%}.",
-        "signs", "Eight traps",
+        "detection/signs", "Eight traps",
     ),
 )  # fmt: skip
