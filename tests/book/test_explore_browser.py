@@ -79,6 +79,12 @@ def shipped_with(book, page):
     return grids.shipped((book / f"{page}.html").read_text())
 
 
+def shown(view):
+    """Names of a view's arrays with the words that stand for them."""
+    series = [(one["name"], one["label"]) for one in view["series"]]
+    return [*series, *map(tuple, view["columns"])]
+
+
 def settings(shipped, random, count):
     """Random settings: positions of the controls, and the labels there."""
     for _ in range(count):
@@ -120,7 +126,7 @@ def test_every_explorer_can_be_given_a_reader_s_own_function(made, explorers, pa
         assert own.views == explorer.views
         assert set(own.controls.values()) <= set(explorer.controls.values())
         result, before = own.at(), explorer.at()
-        drawn = {series["name"] for view in own.views for series in view["series"]}
+        drawn = {name for view in own.views for name, _ in shown(view)}
         assert any(not np.array_equal(result[n], before[n], equal_nan=True) for n in drawn)
         assert np.isfinite(np.concatenate([result[n] for n in drawn])).any()
 
@@ -138,11 +144,11 @@ def test_random_moves_show_what_the_page_holds(book, site, open_page, page):
         for number, positions, tables in opened.evaluate(MOVE, [moves, seed]):
             one = shipped[number]
             for chart, table in zip(one["views"], tables, strict=True):
-                for series in chart["series"]:
-                    if series["label"] not in table:
+                for name, label in shown(chart):
+                    if label not in table:
                         continue  # a band or a reference curve
-                    cells = [float(cell or "nan") for cell in table[series["label"]]]
-                    row = rows[number][series["name"]][grids.row_of(one, series["name"], positions)]
+                    cells = [float(cell or "nan") for cell in table[label]]
+                    row = rows[number][name][grids.row_of(one, name, positions)]
                     np.testing.assert_allclose(cells, row[: len(cells)], rtol=1e-9)
                     count += len(cells)
         return count

@@ -149,6 +149,7 @@ def test_it_is_accessible_and_fits(view, theme, width):
     more = page.locator(".vg-more > summary")
     more.focus()
     page.keyboard.press("Enter")
+    page.locator(".vg-values tbody tr").last.wait_for()
     assert page.locator(".vg-values tbody tr").count() == 3
     assert faults(page) == []
     buttons = page.locator("button:visible, summary").evaluate_all(

@@ -196,9 +196,9 @@ def test_variants_are_drawn():
 
 def test_bad_descriptions_and_missing_arrays_are_refused(made):
     with pytest.raises(
-        ValueError, match=r"backward must be two rising powers of ten; got \(2.0, -12.0\)"
+        ValueError, match=r"backward must be two rising powers of ten; got \(2, -12\)"
     ):
-        explore.network(8, backward=(2.0, -12.0))
+        explore.network(8, backward=(2, -12))
     with pytest.raises(ValueError, match="units must be a whole number of at least 1; got 0"):
         explore.network(0)
     with pytest.raises(ValueError, match="compute must return activation_size"):

@@ -226,7 +226,8 @@ function netPicture(spec, data, held, frame, step = Infinity) {
   if (way === "forward" || way === "backward") {
     const x = left + (layer + 0.5) * pitch;
     const half = Math.max(frame.wide + 3, 4);
-    for (const y of frame.lanesAt) parts.push(`<rect class="vg-front ${way}" x="${round(x - half)}" y="${round(y - 3)}" width="${round(2 * half)}" height="${frame.lane + 6}" rx="${Math.min(half, 8)}"/>`);
+    const more = frame.row > NET.row ? -5 : 3;
+    for (const y of frame.lanesAt) parts.push(`<rect class="vg-front ${way}" x="${round(x - half)}" y="${round(y - more)}" width="${round(2 * half)}" height="${frame.lane + 2 * more}" rx="${Math.min(half, 8)}"/>`);
   }
   for (const { x, y, layer: one, lane, at } of nodes) {
     const names = spec.lanes[lane];
