@@ -1,5 +1,6 @@
 """The built book as its readers meet it: over http, from a folder, in both themes, on a phone."""
 
+import functools
 import gzip
 import re
 from pathlib import Path
@@ -87,34 +88,27 @@ def test_no_motion_where_none_is_wanted(site, open_page):
     assert open_page(address, reduced_motion="reduce").evaluate(MOVING) == []
 
 
-@pytest.mark.parametrize("page", LIVE)
-def test_weight(book, page):
-    text = (book / f"{page}.html").read_text()
-
-    def size(pattern):
-        found = "".join(re.findall(pattern, text, re.DOTALL))
-        return len(gzip.compress(found.encode(), 9))
-
-    own = r"<script class=\"vg-script\">.*?</script>|<style>.*?</style>"
-    assert size(own) <= 25_000
-    assert size(own + r"|<div class=\"vg-explorer\">.*?</script>") <= 250_000
-    assert len(re.findall(r"<script class=\"vg-script\"", text)) == 1
-
-
+SCRIPT = r"<script class=\"vg-script\">.*?</script>|<style>.*?</style>"
 TAG = re.compile(r'<(?:script|link)[^>]*?(?:src|href)="([^":#?]+\.(?:js|css))[^>]*>')
 
 
 def test_what_a_page_loads(book):
     """Bytes as a server sends them; no script that the page waits for; pictures of known size."""
-    sizes = {}
 
+    @functools.cache
     def size(path):
-        return sizes.setdefault(path, len(gzip.compress(path.read_bytes(), 9)))
+        return len(gzip.compress(path.read_bytes(), 9))
+
+    def part(pattern):
+        return len(gzip.compress("".join(re.findall(pattern, text, re.DOTALL)).encode(), 9))
 
     for page in PAGES:
         path = book / f"{page}.html"
         text = path.read_text()
         assert size(path) <= 340_000, page
+        assert part(SCRIPT) <= 25_000, page
+        assert part(SCRIPT + r"|<div class=\"vg-explorer\">.*?</script>") <= 250_000, page
+        assert text.count('<script class="vg-script"') == (page in LIVE), page
         files = {(path.parent / tag[1]).resolve() for tag in TAG.finditer(text)}
         assert sum(map(size, files)) <= 450_000, page
         scripts = [tag for tag in TAG.finditer(text) if tag[0].startswith("<script")]

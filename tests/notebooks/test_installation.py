@@ -42,15 +42,7 @@ def test_the_package_alone_is_small_and_runs_the_readme_s_lines(clone, tmp_path)
 
 def test_the_image_leaves_out_what_builds_and_tests_the_book():
     """300 MB, half of it the driver of a browser, and PyTorch, which is 700 MB."""
-    left_out = {
-        "jupyter-book",
-        "sphinx-book-theme",
-        "playwright",
-        "pytest",
-        "ruff",
-        "sphinx",
-        "torch",
-    }
+    left_out = {"jupyter-book", "sphinx", "playwright", "pytest", "ruff", "torch"}
     lines = (ROOT / "binder" / "requirements.txt").read_text().splitlines()
     assert left_out.isdisjoint(line.split("==")[0] for line in lines)
     assert all("==" in line for line in lines)  # pinned: nothing is looked for at the start

@@ -255,33 +255,6 @@ def test_csv_quotes_and_has_every_digit():
     ]  # fmt: skip
 
 
-def test_python_for_every_kind_of_value():
-    options = [("½", 0.5), ("one", 1)]
-    controls = {
-        "integer": ipywidgets.IntSlider(-3, -5, 5, description="Integer"),
-        "number": ipywidgets.SelectionSlider(options=[1e-06, 0.5, 2.0], description="Number"),
-        "named": ipywidgets.SelectionSlider(options=options, description="Named"),
-        "word": ipywidgets.Dropdown(options=['a "b" \\', "σ, ü"], description="Word"),
-    }
-
-    def in_order(integer, number, named, word):
-        return {"power": jnp.array([integer, number, named, word])}
-
-    chart = {**CHART, "summary": []}
-    explorer = explore.Explorer('All "kinds"', in_order, controls, chart)
-    charts = explorer.widget.children[-1]
-    for number, word in [(1e-06, 'a "b" \\'), (2.0, "σ, ü")]:
-        wanted = {"integer": -2, "number": number, "named": 1, "word": word}
-        explorer.choose(**wanted)
-        shown = json.dumps({"title": explorer.title, "labels": charts.labels})
-        explorer.choose(integer=5, number=0.5, named="½", word="σ, ü")
-        first, *lines = in_javascript(f"pythonOf({shown})").splitlines()
-        assert first.startswith("# ") and first.endswith(r'"All \"kinds\"":')
-        exec("\n".join(lines), {"explorer": explorer})
-        assert {name: control.value for name, control in controls.items()} == wanted
-        assert "integer=-2, number=" in lines[0] and 'named="one"' in lines[0]
-
-
 AXES = {"x": {"label": "x"}, "y": {"label": "y"}}
 BAD = {
     "at least one control": lambda: explore.Explorer("x", compute, {}, CHART),

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
+from test_activations import NUMPY
 
-from vgcourse import profiles
 from vgkit import activations, grads, nets
 
 KEY = jax.random.key(1)
@@ -38,10 +38,6 @@ def slope(name, z):
     }[name]
 
 
-def value(name, z):
-    return np.asarray(activations.function(name)(jnp.asarray(z)))
-
-
 def backpropagation(net, x, y, loss, name, skip):
     """Backpropagation written out in NumPy for one example: dL/dz, dL/dW and dL/dh."""
     layers = [*net.layers, net.readout]
@@ -49,7 +45,7 @@ def backpropagation(net, x, y, loss, name, skip):
     hs, zs = [np.asarray(x)], []
     for w, b in zip(ws[:-1], bs[:-1], strict=True):
         zs.append(w @ hs[-1] + b)
-        new = value(name, zs[-1])
+        new = NUMPY[name](zs[-1])
         hs.append(new + hs[-1] if skip and new.shape == hs[-1].shape else new)
     output = ws[-1] @ hs[-1] + bs[-1]
     if loss == "cross_entropy":
@@ -147,32 +143,6 @@ def test_norms_ratio_and_loss_are_those_of_the_arrays():
     np.testing.assert_allclose(l2, [np.linalg.norm(w) for w in signals.weight_gradients])
 
 
-def test_printed_signals_are_a_table():
-    net, (x, y) = nets.mlp(KEY, (6, 9, 9, 4), "tanh"), batch("cross_entropy")
-    signals = grads.signals(net, x, y)
-    head, *rows, loss, ratio = repr(signals).splitlines()
-    assert head.split() == ["layer", "dL/dz", "dL/dW", "dL/db"]
-    assert [row.split()[0] for row in rows] == ["1", "2", "output"]
-    assert float(rows[0].split()[1]) == pytest.approx(float(signals.error_norms[0]), rel=0.06)
-    assert f"{signals.loss:.3g}" in loss and f"{signals.ratio:.1e}" in ratio
-    stacked = nets.mlp(KEY, (6,) * 5 + (4,), "tanh", stacked=True).replace(depth=2)
-    assert len(repr(grads.signals(stacked, x, y)).splitlines()) == 6
-    seeds = jax.vmap(lambda key: grads.signals(nets.mlp(key, (6, 4), "tanh"), x, y))
-    assert repr(seeds(jax.random.split(KEY, 3))) == "Signals of (3,) networks"
-
-
-def test_linear_net_has_the_closed_form():
-    net = nets.mlp(KEY, (3, 4, 5, 2), "identity", init="glorot_uniform")
-    w1, w2, w3 = (np.asarray(layer.w) for layer in (*net.layers, net.readout))
-    x, y = jnp.array([[0.5, -1.0, 2.0]]), jnp.array([[1.0, 0.0]])
-    signals = grads.signals(net, x, y, loss="mean_squared_error").error_signals
-    delta = w3 @ w2 @ w1 @ np.asarray(x[0]) - np.asarray(y[0])  # 2 / 2 outputs times the residual
-    np.testing.assert_allclose(signals[2][0], delta, rtol=1e-13)
-    np.testing.assert_allclose(signals[0][0], (w3 @ w2).T @ delta, rtol=1e-13)
-    spectrum = grads.product_spectrum(grads.jacobians(net, x[0]))
-    np.testing.assert_allclose(spectrum, np.linalg.svd(w2 @ w1, compute_uv=False), rtol=1e-13)
-
-
 STACKED = nets.mlp(KEY, (6,) * 8 + (4,), "tanh", init="he_uniform", stacked=True)
 
 
@@ -183,6 +153,18 @@ def profile(activation, depth, skip):
     signals = grads.signals(STACKED.replace(activation=phi, depth=depth, skip=skip), x, y)
     norms = signals.error_norms, signals.weight_norms, signals.hidden_norms
     return *norms, signals.ratio, signals.decades_per_layer
+
+
+def test_printed_signals_are_a_table():
+    net, (x, y) = nets.mlp(KEY, (6, 9, 9, 4), "tanh"), batch("cross_entropy")
+    signals = grads.signals(net, x, y)
+    head, *rows, loss, ratio = repr(signals).splitlines()
+    assert head.split() == ["layer", "dL/dz", "dL/dW", "dL/db"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "output"]
+    assert float(rows[0].split()[1]) == pytest.approx(float(signals.error_norms[0]), rel=0.06)
+    assert f"{signals.loss:.3g}" in loss and f"{signals.ratio:.1e}" in ratio
+    assert len(repr(grads.signals(STACKED.replace(depth=2), x, y)).splitlines()) == 6
+    assert repr(jax.tree.map(lambda leaf: leaf[None], signals)) == "Signals of (1,) networks"
 
 
 def test_a_stacked_net_cut_at_a_traced_depth_is_the_shorter_net():
@@ -203,19 +185,6 @@ def test_a_stacked_net_cut_at_a_traced_depth_is_the_shorter_net():
             assert float(ratio) == pytest.approx(float(error[0] / error[depth - 1]))
             line = np.polyfit(np.arange(depth), np.log10(error[:depth]), 1) if depth > 1 else [0]
             assert depth == 1 or float(decades) == pytest.approx(line[0], rel=1e-9)
-
-
-def test_bound_by_hand_and_where_it_is_attained():
-    # s = 1/2, norms 2, 4, 6: layer 3: 1/2 * 10; layer 2: times 1/2 * 6; layer 1: times 1/2 * 4.
-    # With skips each factor grows by 1: 5 * 4 = 20 and 20 * 3 = 60.
-    norms = jnp.array([2.0, 4.0, 6.0, 8.0])
-    for skip, expected in [(False, [30.0, 15.0, 5.0, np.nan]), (True, [60.0, 20.0, 5.0, np.nan])]:
-        bound = profiles.error_bound(jnp.asarray(10.0), norms, 0.5, 3, skip=skip)
-        np.testing.assert_allclose(bound, expected)
-    net = nets.mlp(KEY, (6,) * 8 + (4,), "identity", init="orthogonal", stacked=True)
-    signals = grads.signals(net, *batch("cross_entropy"))
-    bound = profiles.error_bound(signals.hidden_norms[-1], jnp.ones(7), 1.0, 7)
-    np.testing.assert_allclose(signals.error_norms[:-1], bound, rtol=1e-12)
 
 
 @pytest.mark.parametrize("skip", [False, True])

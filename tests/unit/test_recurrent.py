@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
+from test_activations import NUMPY
+from test_grads import slope
 
 from vgkit import activations, grads, recurrent
 
@@ -16,13 +18,6 @@ MAKERS = {
     "gru": recurrent.gru,
     "gru, reset before": partial(recurrent.gru, reset="before"),
 }
-PHI = {
-    "identity": (lambda z: z, np.ones_like),
-    "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
-    "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2),
-    "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
-}
-SIGMOID, _ = PHI["sigmoid"]
 
 
 def random_cell(kind):
@@ -37,6 +32,10 @@ def random_start(kind):
     return recurrent.State(h, c if kind == "lstm" else None)
 
 
+PHI = {
+    name: (NUMPY[name], partial(slope, name)) for name in ("identity", "tanh", "sigmoid", "relu")
+}
+SIGMOID = NUMPY["sigmoid"]
 X = jax.random.normal(jax.random.key(6), (TIME, INPUTS))
 READ = np.random.default_rng(8).normal(size=(TIME + 1, HIDDEN))  # every state is read
 

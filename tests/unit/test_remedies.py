@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_activations import NUMPY
 from test_grads import mean_cross_entropy
 
 from vgcourse import profiles
@@ -14,12 +15,6 @@ from vgcourse.convolutions import Conv, conv_net
 from vgkit import activations, grads, nets
 
 KEY = jax.random.key(8)
-PHI = {
-    "tanh": np.tanh,
-    "relu": lambda z: np.maximum(z, 0),
-    "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z),
-    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
-}
 ORDERS, NORMS = list(nets.ORDERS), list(nets.NORMALISATIONS)
 
 
@@ -51,10 +46,11 @@ def by_hand(net, x, probes=None):
     probes, rows = probes or [0.0] * (net.depth + 1), []
     h = u = np.asarray(x)
     for layer, probe in zip(net.layers, probes[:-1], strict=True):
-        alpha = layer.alpha
 
-        def phi(z, alpha=alpha):
-            return PHI[net.activation](z) if alpha is None else np.where(z > 0, z, float(alpha) * z)
+        def phi(z, alpha=layer.alpha):
+            return (
+                NUMPY[net.activation](z) if alpha is None else np.where(z > 0, z, float(alpha) * z)
+            )
 
         def norm(a, layer=layer):
             return normalised(net.norm, layer.norm, a)
@@ -177,43 +173,6 @@ def test_gradients_agree_with_pytorch(norm):
         inference = nets.forward(net, x, statistics=running)
         np.testing.assert_allclose(inference, expected, rtol=1e-11)
         np.testing.assert_allclose(net(x[2], statistics=running), expected[2], rtol=1e-11)
-
-
-@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
-def test_convolutional_residual_net_agrees_with_pytorch(norm):
-    torch = pytest.importorskip("torch")
-    functional = torch.nn.functional
-    net = conv_net(KEY, (1, 4, 4), 3, "prelu", norm=norm, skip=True, gate=0.5)
-    net = jax.tree.map(lambda leaf: leaf + 0.1 * (leaf.ndim == 1), net)  # biases and norms
-    x, y = batch(5, 64)
-    leaves, h = [], torch.tensor(np.array(x)).reshape(5, 1, 8, 8)
-
-    def tensor(array):
-        return torch.tensor(np.array(array), requires_grad=True)
-
-    for layer in net.layers:
-        w, b, affine = tensor(layer.w), tensor(layer.b), map(tensor, layer.norm or ())
-        a = z = functional.conv2d(h, w, b, padding="same")
-        z.retain_grad()
-        leaves.append((w, b, z))
-        if norm == "batch":
-            a = functional.batch_norm(z, None, None, *affine, training=True)
-        if norm == "layer":
-            a = functional.group_norm(z, 1, *affine)
-        out = functional.prelu(a, torch.tensor([0.25], dtype=torch.float64))
-        h = h + 0.5 * out if out.shape == h.shape else out
-    w, b = tensor(net.readout.w), tensor(net.readout.b)
-    functional.cross_entropy(h.flatten(1) @ w.T + b, torch.tensor(np.array(y))).backward()
-    signals = grads.signals(net, x.reshape(5, 1, 8, 8), y)
-    assert net.layers[0].gate is None  # one channel in, four out: nothing to skip
-    np.testing.assert_allclose(signals.weight_gradients[-1], w.grad.numpy(), rtol=1e-9, atol=1e-13)
-    for layer, (w, b, z) in enumerate(leaves):
-        for ours, expected, atol in [
-            (signals.weight_gradients[layer], w.grad, 1e-13),
-            (signals.bias_gradients[layer], b.grad, 1e-12),
-            (signals.error_signals[layer], 5 * z.grad, 1e-13),
-        ]:
-            np.testing.assert_allclose(ours, expected.numpy(), rtol=1e-9, atol=atol)
 
 
 def test_convolution_by_hand():

@@ -1,6 +1,5 @@
 """Self-checks: what the questions demand of their authors."""
 
-import math
 import re
 
 import numpy as np
@@ -77,24 +76,17 @@ def wrong(**changed):
     ("make", "named"),
     [
         (lambda: selfcheck.choice(**wrong(right="c")), "right must be one of a, b; got 'c'"),
-        (lambda: selfcheck.choice(**wrong(feedback={"a": "f"})), "at least two answers; got 1"),
         (lambda: selfcheck.choice(**wrong(feedback={"a": "f", "b": " "})), "got ' ' on 'b'"),
-        (lambda: selfcheck.choice(**wrong(text="")), "text must hold the question"),
-        (lambda: selfcheck.number("Q", math.nan, "r", "s", "l"), "value must be finite"),
         (lambda: selfcheck.number("Q", 1, "r", "s", "l", tolerance=0.0), "tolerance must be"),
-        (lambda: selfcheck.number("Q", 1, "r", "s", "l", absolute=-1.0), "absolute must be p"),
         (lambda: selfcheck.number("Q", 1, "r", "s", "l", absolute=0.0), "absolute must be p"),
         (lambda: selfcheck.number("Q", 0, "r", "s", "l"), "absolute must be given"),
-        (lambda: selfcheck.number("Q", 1, "r", "", "l"), "got '' on 'small'"),
         (lambda: selfcheck.power("Q", 0.0, (-3, 0), "r", "s", "l"), "value must be positive"),
         (lambda: selfcheck.power("Q", 2.0, (-3, 0), "r", "s", "l"), "must enclose the value"),
         (lambda: selfcheck.show("p", []), "at least one question"),
         (lambda: selfcheck.show("p", [three()[0]] * 2), "twice"),
         (lambda: plot(feedback={"A": "f", "C": "g"}), "on the curves A, B; got A, C"),
-        (lambda: plot(right="D"), "right must be one of Curve A, Curve B"),
         (lambda: plot(x=X[::-1]), "ascending"),
         (lambda: plot(curves={"A": X, "B": X - 1}, log=True), "curve B must be positive"),
-        (lambda: plot(curves={"A": X, "B": X * math.inf}), "curve B must be finite"),
         (lambda: plot(curves=dict.fromkeys("ABCDE", X), feedback=dict.fromkeys("ABCDE", "f")),
          "at most four; got 5"),
         (lambda: plot(curves={"A": X, "B": X[:2]}), "curve B must have shape (3); got (2,)"),

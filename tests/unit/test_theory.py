@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import integrate, special, stats
+from scipy import integrate, stats
+from test_activations import NUMPY
 
 from vgkit import activations, theory
 from vgkit.theory import gaussian_mean
@@ -62,16 +63,7 @@ def settled(index, sigma_w, sigma_b):
     return theory.fixed_point(activations.by_index(index, NAMES), sigma_w, sigma_b)
 
 
-SMOOTH = {
-    "sigmoid": special.expit,
-    "tanh": np.tanh,
-    "gelu": lambda z: z * special.ndtr(z),
-    "silu": lambda z: z * special.expit(z),
-    "softplus": lambda z: np.logaddexp(0, z),
-}
-
-
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "gelu", "silu", "softplus"])
 def test_fixed_point_is_where_iteration_ends(name):
     nodes, weights = np.polynomial.hermite_e.hermegauss(200)
     for sigma_w, sigma_b in [(0.9, 0.1), (1.5, 0.0), (2.0, 0.3)]:
@@ -79,7 +71,7 @@ def test_fixed_point_is_where_iteration_ends(name):
         for _ in range(3000):
             if abs(q - last) <= 1e-13 * q or q > 1e12:
                 break
-            last, mean = q, weights @ SMOOTH[name](math.sqrt(q) * nodes) ** 2
+            last, mean = q, weights @ NUMPY[name](math.sqrt(q) * nodes) ** 2
             q = sigma_w**2 * mean / math.sqrt(2 * math.pi) + sigma_b**2
         ours = settled(NAMES.index(name), sigma_w, sigma_b)
         np.testing.assert_allclose(ours, q if q <= 1e12 else np.inf, rtol=1e-6, atol=1e-9)
