@@ -23,7 +23,7 @@ NUMPY = {
     ),
     "gelu": lambda z: z * (1 + scipy.special.erf(z / np.sqrt(2))) / 2,
     "gelu_tanh": lambda z: z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))) / 2,
-    "silu": lambda z: z / (1 + np.exp(-z)),
+    "silu": lambda z: z * scipy.special.expit(z),
     "softplus": lambda z: np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0),
 }
 NAMES = list(NUMPY)

@@ -22,10 +22,3 @@ def test_spread_draws_median_and_range(axes):
     corners = axes.collections[0].get_paths()[0].vertices
     at_5 = corners[corners[:, 0] == 5, 1]
     assert (at_5.min(), at_5.max()) == (10, 90)
-
-
-def test_layers_count_from_one_on_a_logarithmic_axis(axes):
-    plots.layers(axes, np.array([[1e-8, 1e-4, 1.0]]), "signal")
-    np.testing.assert_array_equal(axes.lines[0].get_xdata(), [1, 2, 3])
-    assert axes.get_yscale() == "log"
-    assert axes.get_xlabel() == "layer (1 is nearest the input)"

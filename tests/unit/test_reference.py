@@ -51,16 +51,6 @@ def test_notation_names_what_exists():
         assert second in parts, f"{first}.{second}"
 
 
-def test_notation_has_the_symbols_of_the_chapters():
-    table = (ROOT / "reference" / "notation.md").read_text()
-    prose = [re.sub(r"```\{code-cell\}.*?\n```", "", text, flags=re.S) for text in LESSONS.values()]
-    formulas = " ".join(re.findall(r"\$([^$]+)\$", "\n".join(prose)))
-    letters = "alpha beta gamma delta epsilon varepsilon eta lambda mu xi rho sigma phi chi".split()
-    greek = {name for name in letters if re.search(rf"\\{name}\b", formulas)}
-    assert len(greek) > 10
-    assert {name for name in greek if f"\\{name}" not in table} == set()
-
-
 def test_the_citation_is_that_of_the_file():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert cited["version"] == vgkit.__version__

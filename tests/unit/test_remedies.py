@@ -198,13 +198,6 @@ def test_conv_net_has_the_published_variances():
     np.testing.assert_allclose(rows @ rows.T, np.eye(4), atol=1e-12)
 
 
-def test_a_convolutional_net_can_be_stacked():
-    net, x = conv_net(KEY, (4, 4, 4), 3, "tanh", skip=True), jnp.ones((2, 4, 8, 8))
-    stacked = nets.stack(net)
-    assert stacked.input_shape == (4, 8, 8) and stacked.stacked
-    np.testing.assert_allclose(nets.forward(stacked, x), nets.forward(net, x), rtol=1e-12)
-
-
 COMBINATIONS = [
     (3, "tanh", 0, "none", "none"),
     (4, "relu", 1, "batch", "unscaled"),
