@@ -387,7 +387,7 @@ function startView(model, spec, first, parent, more) {
   let cursor = null;
   let announcement = 0;
 
-  const player = kind.player?.(spec, () => model.get("data"), () => frame && paint());
+  const player = kind.player?.(spec, () => model.get("data"), paint);
   const current = () => {
     const [title, labels, setting, data] = ["title", "labels", "setting", "data"].map((name) => model.get(name));
     return { title, labels, setting, data, spec, first, held, step: player?.step(), summary: frame && summary.textContent };
@@ -443,8 +443,10 @@ function startView(model, spec, first, parent, more) {
     } else {
       frame = kind.frame(spec, data, held, width, kind.height(width, spec));
       summary.textContent = first ? sentence(spec.summary, model.get("labels"), data) : "";
-      paint();
+      if (player) player.show();
+      else paint();
     }
+    if (player) player.panel.hidden = !frame;
     const signs = legend(kind.legend(spec, data, held));
     if (signs !== listed) names.innerHTML = listed = signs;
     hold.disabled = held.some((one) => one.setting === setting);

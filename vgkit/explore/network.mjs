@@ -51,7 +51,7 @@ function netFrame(spec, data, held, width, least) {
   const side = pictured ? (narrow ? 56 : 96) : data.inputs ? 22 : 0;
   const out = data.output ? (narrow ? 64 : 132) : 0;
   const fan = narrow ? 12 : 40;
-  const [left, right] = [NET.pad + side + (side ? fan : 26), width - NET.pad - out - (out ? fan : 0)];
+  const [left, right] = [NET.pad + side + (side ? fan : 26), width - NET.pad - out - (out ? fan : spec.factors ? 22 : 0)];
   const pitch = (right - left) / layers;
   const wide = Math.min(most === 1 ? 13 : narrow ? 8 : 9, pitch / 2 - (pitch < 9 ? 0.5 : 1));
   const nodes = [];
@@ -145,12 +145,13 @@ function drawOutput(data, frame, shown, back) {
 
 // Lines that say what is connected, where the weights themselves are not drawn.
 function drawFans(data, frame) {
-  const { nodes, layers, side, out, middle, width, wide, narrow, edges } = frame;
+  const { nodes, layers, side, out, middle, width, wide, narrow, pictured, row, edges } = frame;
   if (narrow) return "";
   const ends = (layer) => nodes.filter((node) => node.layer === layer && node.lane === frame.lanesAt.length - 1);
   const lines = [];
   if (side && !edges.some(({ from }) => from.layer < 0)) {
-    for (let i = 0; i < 6; i++) for (const node of ends(0)) lines.push(`M${NET.pad + side} ${round(middle + (i - 2.5) * side / 6.5)}L${round(node.x - wide)} ${round(node.y)}`);
+    const [count, apart] = pictured ? [6, side / 6.5] : [data.inputs.length, row];
+    for (let i = 0; i < count; i++) for (const node of ends(0)) lines.push(`M${NET.pad + side} ${round(middle + (i - (count - 1) / 2) * apart)}L${round(node.x - wide)} ${round(node.y)}`);
   }
   if (out) {
     const count = data.output.length;
@@ -182,11 +183,12 @@ function drawLinks(spec, data, frame) {
   const skips = spec.skip && toNumber(data[spec.skip]?.[0]) !== 0;
   const parts = [];
   for (let layer = 0; layer < layers; layer++) {
-    const [from, to] = [at(layer), layer + 1 < layers ? at(layer + 1) : frame.right];
+    const from = at(layer);
+    const to = layer + 1 < layers ? at(layer + 1) : from + Math.max(pitch, 2 * frame.wide);
     if (spec.recurrent) parts.push(`<path class="vg-arc" d="M${round(from)} ${middle + lane / 2 + 14}v-9m-3 3l3 -3l3 3"/>`);
     if (skips && layer + 1 < layers) parts.push(`<path class="vg-arc" d="M${round(from)} ${top}C${round(from)} ${top - 16} ${round(to)} ${top - 16} ${round(to)} ${top}"/>`);
     if (frame.wide < 6 || (spec.units > 1 && !spec.recurrent)) continue;
-    if (!frame.edges.length) parts.push(`<path class="vg-arc" d="M${round(from + frame.wide)} ${middle}H${round(to - frame.wide)}"/>`);
+    if (!frame.edges.length) parts.push(`<path class="vg-arc" d="M${round(from + frame.wide)} ${middle}H${round(Math.min(to - frame.wide, frame.right + 20))}"/>`);
     const factor = spec.factors && data[spec.factors]?.[layer];
     if (factor !== undefined && factor !== null && pitch > 44) parts.push(label((from + to) / 2, middle - 18, `× ${formatNumber(factor, 2)}`, "vg-factor"));
     if (spec.recurrent && layer + 1 < layers && pitch > 30) parts.push(label((from + to) / 2, middle - 6, "W", "vg-factor"));
@@ -196,13 +198,13 @@ function drawLinks(spec, data, frame) {
 
 // Numbers below the columns, as many as there is room for.
 function drawRow(spec, data, frame, step, way, reached) {
-  const { layers, left, pitch, narrow } = frame;
+  const { layers, left, pitch } = frame;
   const y = frame.foot + 24;
-  const every = Math.ceil((narrow ? 60 : 68) / pitch);
+  const every = Math.ceil(76 / pitch);
   const count = Math.floor((layers - 1) / every) + 1;
   const shownLayers = Array.from({ length: count }, (_, i) => Math.round((i * (layers - 1)) / Math.max(1, count - 1)));
   const parts = [];
-  if (!narrow && frame.side) {
+  if (left + pitch / 2 > 130) {
     const [text, style] = way === "backward" ? ["error signal", "vg-back-text"] : ["activations", "vg-run-text"];
     parts.push(label(NET.pad, y, spec.x.name, "vg-tick", "start"), label(NET.pad, y + 17, text, style, "start"));
   }
@@ -358,7 +360,6 @@ function netPlayer(spec, dataOf, paint) {
   slider.addEventListener("input", () => go(Number(slider.value)));
   // Once, when it first comes into view, unless the reader wants no motion or was quicker.
   function watch(picture) {
-    show();
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
     seen = new IntersectionObserver((entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
@@ -367,7 +368,7 @@ function netPlayer(spec, dataOf, paint) {
     }, { threshold: 0.8 });
     seen.observe(picture);
   }
-  return { panel, step: () => step, end: () => { end(); show(); }, watch };
+  return { panel, step: () => step, show, end, watch };
 }
 
 // ---- the view --------------------------------------------------------------------------------
