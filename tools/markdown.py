@@ -12,7 +12,6 @@ from tools.course import TERM, Course, Place, blocks
 
 ROLE = re.compile(r"\{([\w:]+)\}`([^`<]*?)(?:\s*<([^`>]+)>)?`")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
-BOX = '<div class="alert alert-info">\n\n**{0}**\n\n{1}\n\n</div>'  # JupyterLab draws it
 API = (
     "`help({0}.name)` says what each of them takes and returns; first run `from vgkit import {0}`."
 )
@@ -89,7 +88,7 @@ class Writer:
             case "code":
                 return body
             case "admonition":
-                return BOX.format(argument, self.text(body))
+                return quoted(f"**{argument}**\n\n{self.text(body)}")
             case "div":
                 return self.text(body)
             case "exercise-start":
@@ -113,6 +112,11 @@ class Writer:
         """A page's text, or a part of it."""
         text = "\n".join(self.block(*block) for block in blocks(text))
         return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def quoted(text: str) -> str:
+    """A box; Markdown's nearest to it is a quotation."""
+    return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
 
 
 def folded(label: str, text: str) -> str:
