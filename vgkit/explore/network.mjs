@@ -188,7 +188,7 @@ function drawLinks(spec, data, frame) {
     if (spec.recurrent) parts.push(`<path class="vg-arc" d="M${round(from)} ${middle + lane / 2 + 14}v-9m-3 3l3 -3l3 3"/>`);
     if (skips && layer + 1 < layers) parts.push(`<path class="vg-arc" d="M${round(from)} ${top}C${round(from)} ${top - 16} ${round(to)} ${top - 16} ${round(to)} ${top}"/>`);
     if (frame.wide < 6 || (spec.units > 1 && !spec.recurrent)) continue;
-    if (!frame.edges.length) parts.push(`<path class="vg-arc" d="M${round(from + frame.wide)} ${middle}H${round(Math.min(to - frame.wide, frame.right + 20))}"/>`);
+    if (!frame.edges.length && (spec.factors || layer + 1 < layers)) parts.push(`<path class="vg-arc" d="M${round(from + frame.wide)} ${middle}H${round(Math.min(to - frame.wide, frame.right + 20))}"/>`);
     const factor = spec.factors && data[spec.factors]?.[layer];
     if (factor !== undefined && factor !== null && pitch > 44) parts.push(label((from + to) / 2, middle - 18, `× ${formatNumber(factor, 2)}`, "vg-factor"));
     if (spec.recurrent && layer + 1 < layers && pitch > 30) parts.push(label((from + to) / 2, middle - 6, "W", "vg-factor"));
@@ -205,7 +205,7 @@ function drawRow(spec, data, frame, step, way, reached) {
   const shownLayers = Array.from({ length: count }, (_, i) => Math.round((i * (layers - 1)) / Math.max(1, count - 1)));
   const parts = [];
   if (left + pitch / 2 > 130) {
-    const [text, style] = way === "backward" ? ["error signal", "vg-back-text"] : ["activations", "vg-run-text"];
+    const [text, style] = way === "backward" ? [escapeText(spec.signal), "vg-back-text"] : ["activations", "vg-run-text"];
     parts.push(label(NET.pad, y, spec.x.name, "vg-tick", "start"), label(NET.pad, y + 17, text, style, "start"));
   }
   for (const layer of shownLayers) {
@@ -239,7 +239,7 @@ function netPicture(spec, data, held, frame, step = Infinity) {
   }
   const [middleX, headline] = [(left + right) / 2, 16];
   if (way === "forward" || way === "input") parts.push(label(middleX, headline, "activations →", "vg-run-text"));
-  if (way === "backward") parts.push(label(middleX, headline, "← error signal", "vg-back-text"));
+  if (way === "backward") parts.push(label(middleX, headline, `← ${escapeText(spec.signal)}`, "vg-back-text"));
   parts.push(drawInput(data, frame, way === "input"), drawOutput(data, frame, now > layers, way === "backward"));
   if (frame.side) parts.push(label(NET.pad + frame.side / 2, headline, "input"));
   if (frame.out) parts.push(label(width - NET.pad - frame.out / 2, headline, "output"));
@@ -266,7 +266,7 @@ function captionOf(spec, data, step) {
     const loss = data.loss ? ` The loss is ${formatNumber(data.loss[0], 2)}.` : "";
     return Number.isFinite(answer) ? `The output gives the right answer, ${answer}, a probability of ${formatNumber(data.output[answer], 2)}.${loss}` : `The output${data.output?.length === 1 ? ` is ${formatNumber(data.output[0], 2)}` : ""}.${loss}`;
   }
-  return `${name}: the error signal is ${formatNumber(size(1, layer), 2)}.`;
+  return `${name}: the ${spec.signal} is ${formatNumber(size(1, layer), 2)}.`;
 }
 
 // What is known of a unit, or of a weight.
@@ -281,7 +281,7 @@ function describeStop(id, spec, data, frame) {
   const { layer, unit, lane, at } = frame.nodes[id] ?? frame.nodes[0];
   const names = spec.lanes[lane];
   return `${name(layer)}, ${names.label ? `${names.label} ` : "unit "}${unit + 1}: ` +
-    list([["activation", data[names.activation]?.[at]], ["slope", data[names.slope]?.[at]], ["error signal", data[names.error]?.[at]]]);
+    list([["activation", data[names.activation]?.[at]], ["slope", data[names.slope]?.[at]], [spec.signal, data[names.error]?.[at]]]);
 }
 
 // ---- motion ----------------------------------------------------------------------------------
@@ -383,7 +383,7 @@ function netLegend(spec, data) {
   const broken = all.some((value) => typeof value === "string");
   return [
     ramp("activation", spec.forward, "vg-run"),
-    ramp("error signal", spec.backward, "vg-back"),
+    ramp(spec.signal, spec.backward, "vg-back"),
     { sign: cell(9, 9, 6, 6, true, 0), wide: 18, text: "exactly 0" },
     ...(broken ? [{ sign: cell(9, 9, 6, 6, true, Infinity), wide: 18, text: "infinite or not a number" }] : []),
   ];

@@ -23,6 +23,7 @@ def network(
     *,
     name: str = "layer",
     start: int = 1,
+    signal: str = "error signal",
     summary: Sequence[str] = (),
     forward: tuple[int | float, int | float] = (-6, 1),
     backward: tuple[int | float, int | float] = (-12, 2),
@@ -42,6 +43,7 @@ def network(
         units: The most units of a layer that are drawn, as in the arrays.
         name: What a column is called: "layer", or "time step".
         start: Number of the first column.
+        signal: What runs back, in words: where it is no dL/dz, another name.
         summary: Sentences, as for `chart`.
         forward: Powers of ten at the faint and the strong end of the scale of activations.
         backward: The same for error signals.
@@ -58,7 +60,8 @@ def network(
     for argument, (low, high) in (("forward", forward), ("backward", backward)):
         if not low < high:
             raise ValueError(f"{argument} must be two rising powers of ten; got {(low, high)}")
-    sizes = {"activation_size": "Activations, RMS", "error_size": "Error signal, RMS"}
+    signals = {"activation_size": "activations", "error_size": signal}
+    sizes = {array: f"{words[0].upper()}{words[1:]}, RMS" for array, words in signals.items()}
     return {
         "view": "network",
         "units": _check.int_at_least("units", units, 1),
@@ -68,6 +71,7 @@ def network(
         "summary": list(summary),
         "columns": list(map(list, {**sizes, **columns}.items())),
         "sizes": list(sizes),
+        "signal": signal,
         "lanes": [CELL, {**LANE, "label": "hidden"}] if cell else [LANE],
         "forward": list(forward),
         "backward": list(backward),
