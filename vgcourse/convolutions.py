@@ -78,10 +78,6 @@ def conv_net(
         side: Rows and columns of an image.
         gate: As for `nets.mlp`.
         **form: `skip`, `branch`, `order` and `norm`, see `nets.Form`.
-
-    Raises:
-        ValueError: If there are fewer than two channel numbers, a size is below 1, `kernel` is
-            even, a name is unknown, or choices contradict each other.
     """
     draw = nets.initialiser(init, std)
     if len(channels) < 2:

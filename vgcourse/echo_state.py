@@ -1,10 +1,48 @@
-"""What the state of a reservoir forgets and remembers."""
+"""What the state of a reservoir forgets and remembers, and the readout fitted to it."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vgkit import _check, recurrent
+from vgkit import _check, nets, recurrent
+
+
+def ridge(
+    states: Float[Array, "examples hidden"],
+    targets: Float[Array, "examples outputs"],
+    strength: float,
+) -> nets.Layer:
+    r"""The readout of least squares with a penalty on its weights, from one linear solve.
+
+    .. math:: \min_{W, b} \sum_i \|W h_i + b - y_i\|^2 + \lambda \|W\|^2, \quad
+              (H^{\mathsf T} H + \lambda I)\, W^{\mathsf T} = H^{\mathsf T} Y
+
+    H and Y are less their means; b, which makes up for them, is not penalised.
+
+    Args:
+        states: One state in each row.
+        targets: The output wanted at each state, one row for each.
+        strength: lambda, at least 0, in units of the states squared.
+    """
+    _check.shape("states", states, (None, None))
+    _check.shape("targets", targets, (len(states), None))
+    _check.finite("states", [states])
+    _check.finite("targets", [targets])
+    if not 0 <= strength < float("inf"):
+        raise ValueError(f"strength must be a number of at least 0; got {strength!r}")
+    hidden = states.shape[1]
+    mean_state, mean_target = jnp.mean(states, 0), jnp.mean(targets, 0)
+    centred = states - mean_state[None]
+    gram = centred.T @ centred + strength * jnp.eye(hidden, dtype=states.dtype)
+    if not _check.traced(gram):
+        sizes = jnp.linalg.eigvalsh(gram)
+        if not sizes[0] > hidden * jnp.finfo(gram.dtype).eps * sizes[-1]:
+            raise ValueError(
+                f"strength must be larger for these states: the equations are singular, with "
+                f"eigenvalues from {sizes[0]:.1e} to {sizes[-1]:.1e}; got {strength!r}"
+            )
+    w = jnp.linalg.solve(gram, centred.T @ (targets - mean_target[None])).T
+    return nets.Layer(w, mean_target - w @ mean_state)
 
 
 def echo_distances(
@@ -50,7 +88,7 @@ def memory_curve(
         u: Independent inputs, many more than there are units.
         delays: Largest k.
         washout: States at the beginning that are left out, at least `delays`.
-        strength: See `recurrent.ridge`.
+        strength: See `ridge`.
 
     Source:
         {cite}`jaeger2001memory`.
@@ -62,7 +100,7 @@ def memory_curve(
     states = recurrent.run(cell, u[:, None]).h[1:][washout:]
     past = jnp.stack([u[washout - k : len(u) - k] for k in range(1, delays + 1)], axis=1)
     half = len(states) // 2
-    readout = recurrent.ridge(states[:half], past[:half], strength)
+    readout = ridge(states[:half], past[:half], strength)
     recovered = jax.vmap(readout)(states[half:])
 
     def squared_correlation(a: Array, b: Array) -> Array:

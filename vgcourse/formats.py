@@ -72,9 +72,6 @@ def format_limits(format: str) -> Limits:
 
     Args:
         format: A key of `grads.FORMATS`.
-
-    Raises:
-        ValueError: If there is no such format.
     """
     info = jnp.finfo(_check.choice("format", format, grads.FORMATS))
     return Limits(*map(float, (info.smallest_subnormal, info.smallest_normal, info.max, info.eps)))
@@ -86,9 +83,6 @@ def format_error(narrow: Float[Array, "..."], exact: Float[Array, "..."]) -> For
     Args:
         narrow: Computed in the format, as float64 numbers.
         exact: The same gradients computed in float64.
-
-    Raises:
-        ValueError: If the shapes differ.
     """
     _check.shape("narrow", narrow, exact.shape)
     path, finite = exact != 0, jnp.isfinite(narrow)
@@ -113,9 +107,6 @@ def format_errors(narrow: grads.Signals, exact: grads.Signals) -> FormatErrors:
     Args:
         narrow: `signals(..., dtype=format)`.
         exact: `signals(..., dtype="float64")` of the same network and batch.
-
-    Raises:
-        ValueError: If the two are of networks of different shapes.
     """
 
     def compare(narrow: grads.PerLayer, exact: grads.PerLayer) -> FormatError:

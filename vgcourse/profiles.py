@@ -58,17 +58,11 @@ def profiles(
 
     Args:
         networks: Networks of equal shapes whose hidden layers can be stacked.
-        x: Batch of examples.
-        y: Targets.
-        loss: As for `grads.signals`.
 
     Returns:
         A function (depth, activation, initialiser, skip), where activation and initialiser are
         positions in `ACTIVATIONS` and `networks`. It returns what `charts.signals`
         draws, see `arrays`.
-
-    Raises:
-        ValueError: As for `nets.stack`; the function returned, as for `grads.signals`.
     """
     stacked = _all_stacked(networks)
     spectral_norms = jnp.linalg.norm(stacked.layers.w, 2, axis=(-2, -1))
@@ -179,8 +173,6 @@ def remedy_profiles(
     Args:
         networks: As for `profiles`, drawn with a `norm` of whatever kind.
         x: Batch of examples, at least 2.
-        y: Targets.
-        loss: As for `grads.signals`.
         names: The activations to choose from.
         skips: The keys of `SKIPS` to choose from.
 
@@ -190,9 +182,6 @@ def remedy_profiles(
         "error_signal", "hidden_signal" and "weight_gradient", a number for each hidden layer,
         "ratio", the first layer's hidden gradient over that of the last hidden layer, and
         "sentence", its `charts.outcome`.
-
-    Raises:
-        ValueError: As for `profiles`, or if a name is unknown.
     """
     stacked = _all_stacked(networks)
     kinds = [_check.choice("each of skips", name, SKIPS) for name in skips]

@@ -17,9 +17,6 @@ def load(name: str) -> dict[str, Any]:
 
     Args:
         name: Such as "remedies", from `python -m vgcourse.experiments.remedies --write`.
-
-    Raises:
-        ValueError: If there are no results of that name.
     """
     names = sorted(path.stem for path in FOLDER.glob("*.json"))
     if name not in names:

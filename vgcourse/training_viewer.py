@@ -1,19 +1,81 @@
-"""Histories of many runs as one function of run and epoch, for an explorer."""
+"""Histograms of a training run, and histories of many as one function of run and epoch."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from vgkit import _check
-from vgkit.train import SIGNAL_DECADES, History
+from vgkit import _check, grads, nets
+from vgkit.train import History
 
+SIGNAL_DECADES = np.linspace(-20, 4, 49)
+"""Edges between the bins of histograms of signals, as powers of ten."""
+PRE_ACTIVATION_EDGES = np.linspace(-10, 10, 41)
+"""Edges between the bins of a histogram of pre-activations."""
 Viewer = Callable[[Int[Array, ""] | int, Int[Array, ""] | int], dict[str, Float[Array, " _points"]]]
 
 DECADES = np.arange(-13, 2)
 """Where `viewer` draws the shares of a signal's entries, as powers of ten; the first is for 0."""
+
+
+class Histograms(NamedTuple):
+    """Counts of entries in every layer, the output layer last.
+
+    Attributes:
+        error_signal: Entries of dL/dz that are exactly 0, smaller in size than all powers of ten in
+            `SIGNAL_DECADES`, from each of these edges to the next, and beyond the last or not a
+            number.
+        weight_gradient: The same counts of the entries of the weight gradient.
+        pre_activation: Entries of z between `PRE_ACTIVATION_EDGES`, and beyond them; what is not a
+            number is counted last.
+    """
+
+    error_signal: Int[Array, "*rows layers 51"]
+    weight_gradient: Int[Array, "*rows layers 51"]
+    pre_activation: Int[Array, "*rows layers 42"]
+
+
+def histograms(net: nets.Net, x: Float[Array, "batch ..."], signals: grads.Signals) -> Histograms:
+    """Histograms for `train.fit(..., extra=training_viewer.histograms)`."""
+    z = jax.vmap(lambda x: nets.pre_activations(net, x), axis_name=nets.BATCH)(x)
+    return Histograms(
+        signal_histogram(list(signals.error_signals)),
+        signal_histogram(list(signals.weight_gradients)),
+        pre_activation_histogram(z),
+    )
+
+
+def signal_histogram(layers: Sequence[Float[Array, "..."]]) -> Int[Array, "{len(layers)} 51"]:
+    """Counts of the entries of every layer's signal."""
+
+    def place(entries: Array) -> Array:
+        size = jnp.abs(entries)
+        return jnp.where(size == 0, 0, 1 + _bin(jnp.log10(size), SIGNAL_DECADES))
+
+    return _count(layers, place, len(SIGNAL_DECADES) + 2)
+
+
+def pre_activation_histogram(layers: Sequence[Array]) -> Int[Array, "{len(layers)} 42"]:
+    """Counts of the entries of every layer's pre-activations."""
+    return _count(layers, lambda z: _bin(z, PRE_ACTIVATION_EDGES), len(PRE_ACTIVATION_EDGES) + 1)
+
+
+def _bin(values: Float[Array, " entries"], edges: np.ndarray) -> Int[Array, " entries"]:
+    """How many of equally spaced edges are at or below each value; all for not-a-number."""
+    place = jnp.floor((values - edges[0]) / (edges[1] - edges[0])) + 1
+    place = jnp.where(jnp.isnan(place), len(edges), place)
+    return jnp.clip(place, 0, len(edges)).astype(int)
+
+
+def _count(layers: Sequence[Array], place: Callable[[Array], Array], bins: int) -> Array:
+    # One count for all layers: a count for each of them takes XLA seconds to compile.
+    layer = np.repeat(np.arange(len(layers)), [entries.size for entries in layers])
+    entries = jnp.concatenate([entries.ravel() for entries in layers])
+    counts = jnp.bincount(layer * bins + place(entries), length=len(layers) * bins)
+    return counts.reshape(len(layers), bins)
 
 
 def viewer(history: History, epochs: Sequence[int]) -> Viewer:
@@ -22,7 +84,8 @@ def viewer(history: History, epochs: Sequence[int]) -> Viewer:
     A seed whose loss is not a number does not count; where none is left there is no point.
 
     Args:
-        history: Arrays with two leading axes, runs and seeds, and one row for each epoch.
+        history: Arrays with two leading axes, runs and seeds, and one row for each epoch, with
+            `histograms` as what is recorded besides.
         epochs: Rows to choose from.
 
     Returns:
@@ -31,9 +94,6 @@ def viewer(history: History, epochs: Sequence[int]) -> Viewer:
         with "low" and "high", "gradient", "moved", "update" and "size", shares of the weights'
         initial size, and in percent "dead" and "flat"; over `DECADES`, in percent, the error
         signal's entries in the "first" and the "last" hidden layer.
-
-    Raises:
-        ValueError: If the history has no axes for runs and seeds, or a row is missing.
     """
     if history.train_loss.ndim != 3:
         raise ValueError(
@@ -64,8 +124,8 @@ def viewer(history: History, epochs: Sequence[int]) -> Viewer:
         "size": over_seeds(history.weights / initial),
         "dead": over_seeds(100 * history.dead),
         "flat": over_seeds(100 * history.saturated),
-        "first": _by_decade(history.error_histogram[..., 0, :]),
-        "last": _by_decade(history.error_histogram[..., -2, :]),
+        "first": _by_decade(history.extra.error_signal[..., 0, :]),
+        "last": _by_decade(history.extra.error_signal[..., -2, :]),
     }
     per_layer = {name: jnp.asarray(values[:, rows]) for name, values in per_layer.items()}
     right = over_seeds(history.test_accuracy)

@@ -2,27 +2,14 @@
 
 Data flows one way: `nets` makes networks, `train` trains them, `grads` measures them, `trace` finds
 the layers of any other model, `diagnose` gives a verdict on it, `plots` and `explore` show what was
-measured. Parameters are plain pytrees and every gradient is JAX's own.
+measured. Parameters are plain pytrees and every gradient is JAX's own. Whatever does not fit raises
+a `ValueError` that names the argument, the value and what is allowed.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vgkit import (
-        activations,
-        data,
-        diagnosis,
-        explore,
-        grads,
-        monitor,
-        nets,
-        plots,
-        recurrent,
-        theory,
-        trace,
-        train,
-    )
     from vgkit.diagnosis import diagnose as diagnose
 
 __version__ = "0.1.0"

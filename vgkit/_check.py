@@ -70,8 +70,8 @@ def labels(argument: str, array: Any, classes: int) -> None:
 
 
 def positive(argument: str, array: Any) -> None:
-    """Require finite numbers above zero."""
-    known = np.asarray(array)
+    """Require finite numbers above zero, where they are known."""
+    known = np.asarray(1.0 if traced(array) else array)
     bad = known[~((known > 0) & np.isfinite(known))]
     if bad.size:
         raise ValueError(f"{argument} must be positive and finite; got {bad[0]}")

@@ -18,7 +18,7 @@ def rms(array: Float[Array | np.ndarray, "..."]) -> Float[Array | np.ndarray, ""
     Args:
         array: Any shape.
     """
-    xp, scale = _namespace(array), _scale(array)
+    xp, scale = _scale(array)
     return scale * xp.sqrt(xp.mean(xp.square(array / scale)))
 
 
@@ -27,10 +27,9 @@ def l2(array: Float[Array | np.ndarray, "..."]) -> Float[Array | np.ndarray, ""]
 
     .. math:: \sqrt{\sum_k a_k^2}
 
-    Args:
-        array: Any shape.
+    The arguments are those of `rms`.
     """
-    xp, scale = _namespace(array), _scale(array)
+    xp, scale = _scale(array)
     return scale * xp.sqrt(xp.sum(xp.square(array / scale)))
 
 
@@ -53,24 +52,19 @@ def mean_cosine(
     Source:
         {cite}`balduzzi2017`.
     """
-    xp = _namespace(gradients)
+    xp = jnp if isinstance(gradients, jax.Array) else np
     rows = gradients.reshape(len(gradients), -1)
     if len(rows) < 2:
         raise ValueError(f"gradients must hold at least 2 examples; got {len(rows)}")
     sizes = xp.linalg.norm(rows, axis=1)
-    if not _check.traced(sizes):
-        _check.positive("gradients' norms", sizes)
+    _check.positive("gradients' norms", sizes)
     directions = rows / sizes[:, None]
     count = len(rows)
     return (xp.sum(xp.square(xp.sum(directions, axis=0))) - count) / (count * (count - 1))
 
 
-def _namespace(array: Array | np.ndarray) -> ModuleType:
-    return jnp if isinstance(array, jax.Array) else np
-
-
-def _scale(array: Array | np.ndarray) -> Array | np.ndarray:
+def _scale(array: Array | np.ndarray) -> tuple[ModuleType, Array | np.ndarray]:
     # The square of a number below 1e-19 is 0 in float32. Vanishing gradients are such numbers.
-    xp = _namespace(array)
+    xp = jnp if isinstance(array, jax.Array) else np
     largest = xp.max(xp.abs(array), initial=0.0)
-    return xp.where((largest > 0) & xp.isfinite(largest), largest, 1.0)
+    return xp, xp.where((largest > 0) & xp.isfinite(largest), largest, 1.0)

@@ -21,7 +21,6 @@ __all__ = [
     "by_index",
     "function",
     "saturated",
-    "saturated_share",
     "slope",
     "slope_range",
 ]
@@ -39,17 +38,7 @@ class Activation(NamedTuple):
 
 
 def prelu(z: Float[Array, "..."], alpha: float | Float[Array, ""] = 0.25) -> Float[Array, "..."]:
-    r"""Parametric ReLU.
-
-    .. math:: \phi(z) = \max(z, 0) + \alpha \min(z, 0)
-
-    Args:
-        z: Pre-activations.
-        alpha: Slope for negative `z`, a parameter to be learnt.
-
-    Source:
-        {cite}`he2015`.
-    """
+    """Parametric ReLU, whose slope alpha for negative z is learnt {cite:p}`he2015`."""
     return jnp.where(z > 0, z, alpha * z)
 
 
@@ -87,9 +76,6 @@ def function(activation: str | Function) -> Function:
 
     Args:
         activation: A key of `ACTIVATIONS`, or a function, which is returned as it is.
-
-    Raises:
-        ValueError: If there is no activation of that name.
     """
     if callable(activation):
         return activation
@@ -115,7 +101,6 @@ def slope(
     .. math:: \phi'(z) = \frac{d\phi}{dz}
 
     Args:
-        activation: A name or a function.
         z: Pre-activations. At the kink of ReLU, z = 0, JAX takes the slope 0.
     """
     return _slope(function(activation), jnp.asarray(z, float))
@@ -158,31 +143,8 @@ def saturated(
         activation: A name or a function; for the largest slope see `slope_range`.
         z: Pre-activations.
         threshold: t, from 0 to below 1.
-
-    Raises:
-        ValueError: If `threshold` is out of range.
     """
     if not 0 <= threshold < 1:
         raise ValueError(f"threshold must be a number from 0 to below 1; got {threshold!r}")
     low, high = slope_range(activation)
     return jnp.abs(slope(activation, z)) <= threshold * jnp.maximum(-low, high)
-
-
-def saturated_share(
-    activation: str | Function,
-    pre_activations: Sequence[Float[Array, "..."]],
-    threshold: float = 0.1,
-) -> Float[Array, " layers"]:
-    """Share of saturated values in every layer, over its units and examples.
-
-    Args:
-        activation: A name or a function.
-        pre_activations: One array for each layer.
-        threshold: As for `saturated`.
-
-    Raises:
-        ValueError: If `threshold` is out of range, or there is no layer.
-    """
-    if not len(pre_activations):
-        raise ValueError("pre_activations must hold at least one layer; got none")
-    return jnp.stack([jnp.mean(saturated(activation, z, threshold)) for z in pre_activations])

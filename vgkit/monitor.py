@@ -8,7 +8,6 @@ First in a chain it records gradients, last it records updates. It changes neith
 one array of the parameters' tree, and its name is its path there, such as "layers/0/w".
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -37,14 +36,14 @@ class State(NamedTuple):
     """What the monitor carries from step to step; its structure and shapes never change.
 
     Attributes:
-        layout: The monitor's name, and the parameters' tree with marks for what is recorded.
+        layout: The parameters' tree with marks for what is recorded.
         updates: How many updates have passed.
         step: Step of every row of `rows`, -1 where nothing has been written yet.
         rows: RMS, largest, zeros, non-finite and weights of every layer; the oldest row is
             overwritten.
     """
 
-    layout: Mapping[str, Any]
+    layout: Any
     updates: Int[Array, "*batch"]
     step: Int[Array, "*batch length"]
     rows: Float[Array, "*batch length layers 5"]
@@ -76,9 +75,7 @@ class Record(NamedTuple):
     ratio: Float[np.ndarray, "*batch steps layers"]
 
 
-def record(
-    every: int = 10, rows: int = 1000, name: str = "monitor"
-) -> optax.GradientTransformationExtraArgs:
+def record(every: int = 10, rows: int = 1000) -> optax.GradientTransformationExtraArgs:
     """A transformation for `optax.chain` that passes updates on untouched and records them.
 
     It works under `jax.jit`, `jax.lax.scan` and `jax.vmap`, and inside `optax.multi_transform` and
@@ -89,10 +86,6 @@ def record(
         every: Steps from one row to the next. At every tenth it costs a few percent of a step where
             layers are a thousand units wide, but can cost most of a step of a tiny network.
         rows: How many rows there are; the newest overwrite the oldest.
-        name: Distinguishes several monitors in one optimiser, see `read`.
-
-    Raises:
-        ValueError: If `every` or `rows` is below 1, or no parameter is a floating-point array.
     """
     every = _check.int_at_least("every", every, 1)
     rows = _check.int_at_least("rows", rows, 1)
@@ -106,9 +99,7 @@ def record(
             )
         dtype = jnp.result_type(jnp.float32, *(jnp.abs(array).dtype for array in arrays))
         return State(
-            layout={
-                name: jax.tree.map(lambda leaf: _RecordedLeaf() if _counts(leaf) else None, params)
-            },
+            layout=jax.tree.map(lambda leaf: _RecordedLeaf() if _counts(leaf) else None, params),
             updates=jnp.zeros((), jnp.int32),
             step=jnp.full(rows, -1, jnp.int32),
             rows=jnp.full((rows, len(arrays), 5), jnp.nan, dtype),
@@ -145,25 +136,22 @@ def record(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def read(state: optax.OptState, name: str | None = None) -> Record:
+def read(state: optax.OptState) -> Record:
     """Take a monitor's record out of an optimiser's state, wherever in it the monitor stands.
 
     Args:
-        state: State of the whole optimiser; the record has the leading axes that it has.
-        name: Which monitor, if there are several.
+        state: State of the whole optimiser, or, if there are several monitors, of a part with one;
+            the record has the leading axes that it has.
 
     Raises:
-        ValueError: If the state does not hold one such monitor, is traced, or is that of networks
-            that have not taken the same steps.
+        ValueError: If the state does not hold one monitor, is traced, or is that of networks that
+            have not taken the same steps.
     """
     nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, State))
-    monitors = [(*node.layout, node) for node in nodes if isinstance(node, State)]
-    chosen = [node for label, node in monitors if name in (None, label)]
-    if len(chosen) != 1:
-        which = "a monitor" if name is None else f"a monitor called {name!r}"
-        held = ", ".join(label for label, _ in monitors) or "none"
-        raise ValueError(f"state must hold {which}, and only one, or name it; it holds {held}")
-    (monitor,) = chosen
+    monitors = [node for node in nodes if isinstance(node, State)]
+    if len(monitors) != 1:
+        raise ValueError(f"state must hold one monitor; got a state with {len(monitors)}")
+    (monitor,) = monitors
     if _check.traced(monitor.step):
         raise ValueError("state must be known; got a traced one: read it outside of jax.jit")
     step, rows = np.asarray(monitor.step), np.asarray(monitor.rows)
@@ -174,8 +162,9 @@ def read(state: optax.OptState, name: str | None = None) -> Record:
     size, *shares, weights = np.moveaxis(rows[..., order, :, :], -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = size / weights
-    (layout,) = monitor.layout.values()
-    leaves = jax.tree.leaves_with_path(layout, is_leaf=lambda node: isinstance(node, _RecordedLeaf))
+    leaves = jax.tree.leaves_with_path(
+        monitor.layout, is_leaf=lambda node: isinstance(node, _RecordedLeaf)
+    )
     names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
     if len(set(names)) < len(names):  # such as the keys 1 and "1" of one dictionary
         names = [jax.tree_util.keystr(path) for path, _ in leaves]

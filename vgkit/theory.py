@@ -21,11 +21,10 @@ from vgkit import _check
 from vgkit.activations import Function, function, slope
 
 __all__ = [
-    "DepthScales",
     "Edge",
     "Prediction",
     "chi_1",
-    "depth_scales",
+    "depth_scale",
     "edge_of_chaos",
     "fixed_point",
     "gains",
@@ -68,12 +67,8 @@ def length_map(
 
     Args:
         length: q, mean square of a layer's pre-activations.
-        activation: A name or a function.
         sigma_w: Square root of fan_in * variance of a weight.
         sigma_b: Standard deviation of a bias.
-
-    Raises:
-        ValueError: If the activation is unknown, or sigma_w or sigma_b is negative or not finite.
 
     Source:
         {cite}`poole2016`.
@@ -93,8 +88,7 @@ def chi_1(length: Number, activation: str | Function, sigma_w: Number) -> Float[
     .. math:: \chi_1 = \sigma_w^2\, E[\phi'(\sqrt{q} Z)^2]
 
     Below 1 the signal vanishes on its way back, above 1 it explodes; its norm changes by the square
-    root. For deep layers q is the `fixed_point`. The arguments are those of `length_map`, and so
-    are the errors.
+    root. For deep layers q is the `fixed_point`. The arguments are those of `length_map`.
 
     Source:
         {cite}`schoenholz2017`.
@@ -108,18 +102,6 @@ def _require_gains(sigma_w: Number, sigma_b: Number) -> None:
     for name, value in (("sigma_w", sigma_w), ("sigma_b", sigma_b)):
         if not _check.traced(value) and not 0 <= float(value) < math.inf:
             raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
-
-
-class DepthScales(NamedTuple):
-    """How many layers it takes to change by the factor e.
-
-    Attributes:
-        length: For the distance of q_l from its fixed point; infinite where it is never forgotten.
-        gradient: For the squared error signal; infinite on the edge of chaos.
-    """
-
-    length: Float[Array, ""]
-    gradient: Float[Array, ""]
 
 
 class Edge(NamedTuple):
@@ -141,10 +123,9 @@ def fixed_point(
 
     .. math:: q^* = V(q^*)
 
+    The other arguments are those of `length_map`.
+
     Args:
-        activation: A name or a function.
-        sigma_w: Square root of fan_in * variance of a weight.
-        sigma_b: Standard deviation of a bias.
         start: Length of the first layer. ReLU at sigma_w = sqrt(2), sigma_b = 0 keeps any length.
 
     Raises:
@@ -177,22 +158,20 @@ def _fixed_point(phi: Function, sigma_w: Number, sigma_b: Number, start: Number)
     crossed = ahead & ((jax.vmap(growth)(lengths) > 0) != up)
     first = jnp.where(up, jnp.argmax(crossed), len(lengths) - 1 - jnp.argmax(crossed[::-1]))
     # One step of the list back, but not behind the start: there the length still moves on.
-    ratio = lengths[1] / lengths[0]
-    low, high = jnp.minimum(lengths[first], start), jnp.maximum(lengths[first], start)
-    low = jnp.where(up, jnp.maximum(low, lengths[first] / ratio), low)
-    high = jnp.where(up, high, jnp.minimum(high, lengths[first] * ratio))
-    crossing = _bisect(lambda q: growth(q) > 0, low, high)
+    reached, ratio = lengths[first], lengths[1] / lengths[0]
+    one = jnp.maximum(start, reached / ratio), jnp.minimum(start, reached * ratio)
+    crossing = _bisect(lambda q: growth(q) > 0, jnp.where(up, *one), reached)
     settled = jnp.where(crossed.any(), crossing, jnp.where(up, jnp.inf, 0.0))
     still = jnp.abs(at_start) <= 16 * jnp.finfo(float).eps * start
     return jnp.where(still, start, settled)
 
 
-def depth_scales(
+def depth_scale(
     activation: str | Function, sigma_w: Number, sigma_b: Number = 0.0, start: float = 1.0
-) -> DepthScales:
-    r"""Depth scales at the fixed point, in layers.
+) -> Float[Array, ""]:
+    r"""How many layers it takes to change the squared error signal by the factor e, in deep layers.
 
-    .. math:: \xi_q = \frac{1}{|\ln V'(q^*)|}, \quad \xi_\nabla = \frac{1}{|\ln \chi_1(q^*)|}
+    .. math:: \xi = \frac{1}{|\ln \chi_1(q^*)|}
 
     The arguments are those of `fixed_point`, and so are the errors.
 
@@ -200,9 +179,7 @@ def depth_scales(
         {cite}`schoenholz2017`.
     """
     q = jnp.maximum(fixed_point(activation, sigma_w, sigma_b, start), _LEAST)
-    length_slope = jax.grad(lambda q: length_map(q, activation, sigma_w, sigma_b))(q)
-    factors = length_slope, chi_1(q, activation, sigma_w)
-    return DepthScales(*(1 / jnp.abs(jnp.log(factor)) for factor in factors))
+    return 1 / jnp.abs(jnp.log(chi_1(q, activation, sigma_w)))
 
 
 def edge_of_chaos(activation: str | Function, sigma_b: float = 0.0) -> Edge:
@@ -217,7 +194,6 @@ def edge_of_chaos(activation: str | Function, sigma_b: float = 0.0) -> Edge:
     length at which chi_1 is 1 is unstable. Softplus has none.
 
     Args:
-        activation: A name or a function.
         sigma_b: Standard deviation of a bias.
 
     Raises:
@@ -261,18 +237,18 @@ def _edge(phi: Function, sigma_b: Number) -> tuple[Array, Array, Array, Array]:
     return needed, q, sigma_w, length_map(longer, phi, sigma_w, sigma_b) > longer
 
 
-def _bisect(at_low: Callable[[Array], Array], low: Array, high: Array) -> Array:
+def _bisect(condition: Callable[[Array], Array], one: Array, other: Array) -> Array:
     """The length between two where a condition changes."""
-    same = at_low(low)
+    same = condition(one)
 
     def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        middle = jnp.sqrt(low) * jnp.sqrt(high)
-        inside = at_low(middle) == same
-        return jnp.where(inside, middle, low), jnp.where(inside, high, middle)
+        one, other = ends
+        middle = jnp.sqrt(one) * jnp.sqrt(other)
+        near = condition(middle) == same
+        return jnp.where(near, middle, one), jnp.where(near, other, middle)
 
-    low, high = jax.lax.fori_loop(0, 60, halve, (low, high))
-    return jnp.sqrt(low) * jnp.sqrt(high)
+    one, other = jax.lax.fori_loop(0, 60, halve, (one, other))
+    return jnp.sqrt(one) * jnp.sqrt(other)
 
 
 class Prediction(NamedTuple):
@@ -317,9 +293,6 @@ def gains(
     Returns:
         fan_in * variance of every hidden layer's weights, and fan_out * variance of those of the
         layer after it.
-
-    Raises:
-        ValueError: If there is no hidden layer, or the initialiser is unknown.
     """
     if len(widths) < 3:
         raise ValueError(f"widths must name a hidden layer at least; got {tuple(widths)}")
@@ -350,22 +323,16 @@ def predict(
     {cite}`hanin2018`), where fluctuations of the lengths do not matter.
 
     Args:
-        activation: A name or a function.
         forward: fan_in * variance of each hidden layer's weights, see `gains`; sigma_w^2.
         backward: fan_out * variance of the weights of the layer after each.
         width: n, units of every hidden layer; only the variance depends on it.
         sigma_b: Standard deviation of the biases.
         depth: Number of hidden layers, all if left out; may be traced.
-
-    Raises:
-        ValueError: If the activation is unknown, the two gains differ in shape, or `width` or
-            `depth` is out of range.
     """
     phi = function(activation)
     forward, backward = jnp.asarray(forward, float), jnp.asarray(backward, float)
     _check.shape("backward", backward, forward.shape)
-    if not _check.traced(width):
-        _check.positive("width", width)
+    _check.positive("width", width)
     depth = len(forward) if depth is None else depth
     if not _check.traced(depth) and not 1 <= depth <= len(forward):
         raise ValueError(f"depth must be a number from 1 to {len(forward)}; got {depth!r}")

@@ -119,19 +119,17 @@ def test_saturation_begins_where_the_closed_form_says(name):
         near = jnp.array([-z - 1e-6, -z + 1e-6, 0.0, z - 1e-6, z + 1e-6])
         saturated = activations.saturated(name, near, threshold)
         assert saturated.tolist() == [True, False, False, False, True]
-    layers = [jnp.array([0.0, 1.1 * z, 2 * z]), jnp.array([0.9 * z])]
-    shares = jax.jit(
-        lambda index: activations.saturated_share(
-            activations.by_index(index, ["sigmoid", jnp.tanh]), layers, threshold
+    chosen = jax.jit(
+        lambda index: activations.saturated(
+            activations.by_index(index, ["sigmoid", jnp.tanh]), near, threshold
         )
     )
-    np.testing.assert_allclose(shares(["sigmoid", "tanh"].index(name)), [2 / 3, 0])
+    assert chosen(["sigmoid", "tanh"].index(name)).tolist() == saturated.tolist()
 
 
 BAD = [
     (lambda: activations.function("swish"), r"activation must be one of identity, .*; got 'swish'"),
     (lambda: activations.by_index(0, ["tanh", "swish"]), "activation must be one of identity"),
-    (lambda: activations.saturated_share("tanh", []), "pre_activations must hold at least one lay"),
     (lambda: activations.saturated("tanh", 0.0, -0.1), "threshold must be .* from 0 to below 1"),
     (lambda: activations.saturated("tanh", 0.0, math.nan), "threshold must be .*; got nan"),
 ]

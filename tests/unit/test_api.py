@@ -14,6 +14,10 @@ SHAPED = re.compile(r"\w+\[[^\[\]]*, ['\"][^'\"]*['\"]\]|\b(?:bool|int|float|str
 WORDS = re.compile(r"shape|\(\w+(, [\w.]+)*,?\)|scalar|number|Source of")
 
 
+INDEX = (ROOT / "api" / "index.md").read_text()
+COMMON = re.findall(r"`(\w+)`", re.search(r"\| Argument \|.*?\n\n", INDEX, re.S)[0])
+
+
 ROOMS = {name: dict(public(getattr(vgkit, name))) for name in vgkit.__all__}
 EVERY = {name: value for names in ROOMS.values() for name, value in names.items()}
 
@@ -64,6 +68,8 @@ def problems(name, value):
         yield "no docstring"
     texts = described(name, value)
     for argument, kind in annotations(value).items():
+        if argument in COMMON:
+            continue
         if argument != "return" and argument not in texts:
             yield f"{argument} is not explained"
         bare = re.search(r"\b(Array|ArrayLike|ndarray)\b", SHAPED.sub("", kind))

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from vgcourse.experiments import recurrence
+from vgcourse import tasks
 from vgkit import data
 
 KEY = jax.random.key(0)
@@ -23,26 +23,18 @@ def test_digits_have_the_stated_shapes_scaling_and_split():
 
 
 def test_two_spirals_lie_on_their_spirals():
-    points, label = data.two_spirals(jax.random.key(0), 200, noise=0.0)
+    points, label = tasks.two_spirals(jax.random.key(0), 200, noise=0.0)
     radius = np.hypot(*np.asarray(points).T)
     angle = 3 * np.pi * radius + np.pi * np.asarray(label)
     np.testing.assert_allclose(points, (radius * [np.cos(angle), np.sin(angle)]).T, atol=1e-12)
     assert label.sum() == 100
 
 
-def test_images_become_sequences():
-    digits = data.digits()
-    rows, pixels = data.sequences(digits.x_test), data.sequences(digits.x_test, 1)
-    assert rows.shape == (360, 8, 8) and pixels.shape == (360, 64, 1)
-    np.testing.assert_array_equal(rows[7, 2], digits.x_test[7, 16:24])
-    np.testing.assert_array_equal(pixels[7, :, 0], digits.x_test[7])
-
-
 @pytest.mark.parametrize("length", [2, 3, 40])
 def test_adding_problem_sums_one_number_of_each_half(length):
-    x, y = (np.asarray(a) for a in data.adding_problem(jax.random.key(5), 500, length))
+    x, y = (np.asarray(a) for a in tasks.adding_problem(jax.random.key(5), 500, length))
     values, marks = x[:, :, 0], x[:, :, 1]
-    assert not np.array_equal(x, data.adding_problem(KEY, 500, length)[0])
+    assert not np.array_equal(x, tasks.adding_problem(KEY, 500, length)[0])
     assert x.shape == (500, length, 2) and set(np.unique(marks)) <= {0.0, 1.0}
     assert all((half.sum(1) == 1).all() for half in np.split(marks, [length // 2], axis=1))
     for row in range(20):
@@ -54,7 +46,7 @@ def test_adding_problem_sums_one_number_of_each_half(length):
 
 @pytest.mark.parametrize("delay", [1, 20])
 def test_copy_memory_asks_for_the_symbols_after_the_delay(delay):
-    x, y = recurrence.copy_memory(jax.random.key(6), 50, delay, symbols=4, memory=3)
+    x, y = tasks.copy_memory(jax.random.key(6), 50, delay, symbols=4, memory=3)
     shown, y = np.asarray(x).argmax(2), np.asarray(y)
     assert x.shape == (50, 6 + delay, 6) and (np.asarray(x).sum(2) == 1).all()
     np.testing.assert_array_equal(y[:, -3:], shown[:, :3])
@@ -63,19 +55,3 @@ def test_copy_memory_asks_for_the_symbols_after_the_delay(delay):
     assert (shown[:, go] == 5).all()
     assert (np.delete(shown[:, 3:], delay - 1, axis=1) == 4).all()
     assert len(np.unique(shown[:, :3], axis=0)) > 20  # of 64
-
-
-BAD = [
-    (lambda: data.two_spirals(KEY, 0), "examples must be a whole number of at least 1; got 0"),
-    (lambda: data.two_spirals(KEY, noise=np.nan), "noise must be a number of at least 0; got nan"),
-    (lambda: data.adding_problem(KEY, 4, 1), "length must be a whole number of at least 2; got 1"),
-    (lambda: data.adding_problem(KEY, 0, 5), "examples must .* got 0"),
-    (lambda: data.sequences(data.digits().x_test, 0), "step must be a whole .* got 0"),
-    (lambda: data.sequences(data.digits().x_test, 5), "step must divide the 64 .* got 5"),
-]
-
-
-@pytest.mark.parametrize("call, message", BAD)
-def test_bad_input_is_refused(call, message, unchecked):
-    with pytest.raises(ValueError, match=message):
-        call()

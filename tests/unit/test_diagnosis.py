@@ -11,6 +11,7 @@ import optax
 import pytest
 
 import vgkit
+from vgcourse import report_view
 from vgcourse.experiments import diagnosis, zoo
 from vgkit import data, monitor, theory
 from vgkit.diagnosis import verdicts as verdict_rules
@@ -290,7 +291,7 @@ def test_report():
     assert report.loss == pytest.approx(2.4, rel=0.3) and 0 < report.best_gain < 1
     share = np.bincount(np.asarray(Y)) / len(Y)
     assert report.reference_loss == pytest.approx(-np.sum(share * np.log(share)))
-    page = report._repr_html_()
+    page = report_view.show(report).data
     assert "<script" not in page and page.count("<tr>") == 8 and "&lt;" not in report.summary
     many = dataclasses.replace(report, layers=report.layers * 20, findings=())
     assert str(many).count("\n") < 50 and many.verdicts == ("healthy",)

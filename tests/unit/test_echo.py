@@ -23,7 +23,7 @@ def test_ridge_is_the_least_squares_solution_of_the_augmented_system(strength):
     penalty = np.hstack([np.sqrt(strength) * np.eye(5), np.zeros((5, 1))])
     rows = np.vstack([np.hstack([states, np.ones((30, 1))]), penalty])
     solution, *_ = np.linalg.lstsq(rows, np.vstack([targets, np.zeros((5, 2))]), rcond=None)
-    readout = recurrent.ridge(jnp.asarray(states), jnp.asarray(targets), strength)
+    readout = echo_state.ridge(jnp.asarray(states), jnp.asarray(targets), strength)
     np.testing.assert_allclose(readout.w, solution[:5].T, rtol=1e-10, atol=1e-13)
     np.testing.assert_allclose(readout.b, solution[5], rtol=1e-10)
 
@@ -79,11 +79,11 @@ BAD = [
     (lambda: recurrent.reservoir(KEY, 1, 4, 0.0), "radius must be positive and finite; got 0.0"),
     (lambda: recurrent.reservoir(KEY, 1, 4, input_gain=0.0), "input_gain must be pos"),
     (lambda: recurrent.network(KEY, CELL, 0), "outputs must be a whole .*; got 0"),
-    (lambda: recurrent.ridge(STATES[:3], TARGETS[:3], 0.0), "equations are singular.*got 0.0"),
-    (lambda: recurrent.ridge(jnp.hstack([STATES, STATES]), TARGETS, 1e-20), "larger.*got 1e-20"),
-    (lambda: recurrent.ridge(STATES, TARGETS, -1.0), "strength must be a .*got -1.0"),
-    (lambda: recurrent.ridge(STATES, TARGETS[:9], 1.0), "targets must have shape"),
-    (lambda: recurrent.ridge(STATES * jnp.nan, TARGETS, 1.0), "states must be finite"),
+    (lambda: echo_state.ridge(STATES[:3], TARGETS[:3], 0.0), "equations are singular.*got 0.0"),
+    (lambda: echo_state.ridge(jnp.hstack([STATES, STATES]), TARGETS, 1e-20), "larger.*got 1e-20"),
+    (lambda: echo_state.ridge(STATES, TARGETS, -1.0), "strength must be a .*got -1.0"),
+    (lambda: echo_state.ridge(STATES, TARGETS[:9], 1.0), "targets must have shape"),
+    (lambda: echo_state.ridge(STATES * jnp.nan, TARGETS, 1.0), "states must be finite"),
     (lambda: echo_state.echo_distances(CELL, U[:, None], U[:1, None]), "at least 2 states; got 1"),
     (lambda: echo_state.memory_curve(CELL, U, 0), "delays must .*got 0"),
     (lambda: echo_state.memory_curve(CELL, U, 5, washout=3), "washout must .* at least 5; got 3"),

@@ -181,7 +181,6 @@ BAD = [
     (lambda: STACKED.replace(depth=2), "depth must be at most 1.*got 2"),
     (lambda: STACKED.replace(depth=0), "depth must .* at least 1; got 0"),
     (lambda: mlp().replace(depth=1), "depth must be left out .*got 1"),
-    (lambda: nets.moving_average([], [], 0), "momentum must be a number above 0"),
     (lambda: nets.lsuv(mlp(), jnp.zeros((5, 4))), "x must make .* layer 1 vary"),
 ]
 

@@ -190,9 +190,6 @@ def test_linear_recurrence_has_the_closed_form():
         expected = np.linalg.matrix_power(w.T, TIME - t) @ READ[0]
         np.testing.assert_allclose(gradients.h[t], expected, rtol=1e-12)
     np.testing.assert_allclose(jacobians, np.broadcast_to(w, (TIME, HIDDEN, HIDDEN)), rtol=1e-13)
-    np.testing.assert_allclose(grads.singular_values(jacobians)[3], np.linalg.svd(w)[1], rtol=1e-10)
-    largest = np.linalg.norm(np.linalg.matrix_power(w, TIME), 2)
-    np.testing.assert_allclose(grads.product_spectrum(jacobians)[0], largest, rtol=1e-10)
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -343,7 +340,7 @@ BAD = [
     (lambda: run(CELL, X.at[2, 1].set(jnp.nan)), "x must be finite; got 1"),
     (lambda: run(CELL, activation="swish"), "activation must be one of identity"),
     (lambda: recurrent.run([ONE], X), "cell must be an RNN, LSTM or GRU; got list"),
-    (lambda: run(CELL, w_rec=NAN[:, :4]), "w_rec must be square, units by units; got 5 by 4"),
+    (lambda: run(CELL, w_rec=NAN[:, :4]), r"w_rec must have shape \(4, 4\); got \(5, 4\)"),
     (lambda: run(LSTM, w_rec=LSTM.w_rec[:3]), r"w_rec must have shape \(4, .*got \(3, 5, 5\)"),
     (lambda: run(CELL, w_in=CELL.w_in[:4]), r"w_in must have shape \(5, at least 1\)"),
     (lambda: run(CELL, b=CELL.b[:2]), r"b must have shape \(5\); got \(2,\)"),
@@ -363,7 +360,10 @@ BAD = [
     (lambda: recurrent.rnn(KEY, 3, 0), "hidden must be .* of at least 1; got 0"),
     (lambda: recurrent.gru(KEY, 0, 3), "inputs must be .* of at least 1; got 0"),
     (lambda: recurrent.lstm(KEY, 3, 3, "swish"), "activation must be one of"),
-    (lambda: recurrent.lstm(KEY, 3, 3, init="xavier"), "init must be one of identity, .*'xavier'"),
+    (
+        lambda: recurrent.lstm(KEY, 3, 3, init="xavier"),
+        "init must be one of lecun.*'xavier'",
+    ),
     (lambda: recurrent.gru(KEY, 3, 3, reset="cho"), "reset must be one of after, bef"),
     (lambda: recurrent.rnn(KEY, 3, 3, gain=-1.0), "gain must be a number of at least 0"),
     (lambda: recurrent.lstm(KEY, 3, 3, forget_bias=np.inf), "forget_bias must be finite"),

@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from test_activations import NUMPY
 from test_grads import mean_cross_entropy
@@ -165,7 +166,7 @@ def test_gradients_agree_with_pytorch(norm):
         np.testing.assert_allclose(ours, theirs.grad.numpy(), rtol=1e-9, atol=1e-13)
     if norm == "batch":  # PyTorch starts its running statistics at 0 and 1
         start = [nets.Statistics(jnp.zeros(n), jnp.ones(n)) for n in (5, 4)]
-        running = nets.moving_average(start, nets.batch_statistics(net, x))
+        running = optax.incremental_update(nets.batch_statistics(net, x), start, 0.1)
         for ours, theirs in zip(running, (model[1], model[4]), strict=True):
             np.testing.assert_allclose(ours.mean, theirs.running_mean, rtol=1e-12, atol=1e-15)
             np.testing.assert_allclose(ours.var, theirs.running_var, rtol=1e-12)

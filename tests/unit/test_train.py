@@ -9,10 +9,9 @@ import scipy.special
 from test_grads import of_examples, rms, slope
 from test_remedies import by_hand
 
-from vgcourse.experiments import recurrence
-from vgkit import data, grads, monitor, nets, recurrent, train
-from vgkit.train import history
-from vgkit.train.fit import batches
+from vgcourse import tasks, training_viewer
+from vgkit import grads, monitor, nets, recurrent, train
+from vgkit.train import batches
 
 KEY = jax.random.key(0)
 WIDTHS = (6, 5, 5, 3)
@@ -97,12 +96,12 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_training_agrees_with_numpy(case):
     loss, name, skip, batch, momentum, every = CASES[case]
-    rate, epochs, probe = 0.2, 3, 11
+    rate, epochs, probe = 0.2, 3, 21
     net, given = network(activation=name, skip=skip), examples(loss)
     optimiser = optax.chain(optax.sgd(rate, momentum), monitor.record(rows=99))
     run = train.fit(
         net, given, optimiser, key=KEY, epochs=epochs, batch=batch,
-        loss=loss, every=every, probe=probe,
+        loss=loss, every=every, extra=training_viewer.histograms,
     )  # fmt: skip
     batches = batches_by_hand(KEY, 21, epochs, batch)
     assert len(monitor.read(run.state).step) == -(-len(batches) // 10)
@@ -140,9 +139,9 @@ def test_training_agrees_with_numpy(case):
         steepest = 0.25 if name == "sigmoid" else 1.0
         close(history.saturated[row], [np.mean(s <= 0.1 * steepest) for s in slopes])
         for counts, entries in [
-            (history.error_histogram, map(decades_by_hand, deltas)),
-            (history.gradient_histogram, map(decades_by_hand, by_weight)),
-            (history.pre_activations, [counts_by_hand(z, -10, 10) for z in zs]),
+            (history.extra.error_signal, map(decades_by_hand, deltas)),
+            (history.extra.weight_gradient, map(decades_by_hand, by_weight)),
+            (history.extra.pre_activation, [counts_by_hand(z, -10, 10) for z in zs]),
         ]:
             np.testing.assert_array_equal(counts[row], [*entries])
     assert np.isnan(history.update_ratio[0]).all()
@@ -165,7 +164,7 @@ def test_histograms_count_every_entry_once():
         jnp.array([[0.0, -0.0, 1e-30, 3e-20], [1e5, -jnp.inf, jnp.nan, 0.5]]),
         jnp.array([2.0, -0.03]),
     ]
-    counts = np.asarray(history.signal_histogram(layers))
+    counts = np.asarray(training_viewer.signal_histogram(layers))
     assert counts.shape == (2, 51)
     np.testing.assert_array_equal(counts.sum(axis=1), [8, 2])
     # log10: -19.5229 is in the first bin, -0.30103 in that from -0.5, the 40th; 0.301 in the next
@@ -173,7 +172,7 @@ def test_histograms_count_every_entry_once():
     expected = {(0, 0): 2, (0, 1): 1, (0, 2): 1, (0, 41): 1, (0, 50): 3, (1, 42): 1, (1, 38): 1}
     assert {tuple(map(int, i)): counts[tuple(i)] for i in np.argwhere(counts)} == expected
     z = [jnp.array([-jnp.inf, -11.0, -10.0, 0.1, 9.9, 10.0, jnp.nan])]
-    (counts,) = np.asarray(history.pre_activation_histogram(z))
+    (counts,) = np.asarray(training_viewer.pre_activation_histogram(z))
     filled = np.flatnonzero(counts)
     assert filled.tolist() == [0, 1, 21, 40, 41] and counts[filled].tolist() == [2, 1, 1, 1, 2]
 
@@ -229,10 +228,10 @@ def test_batch_normalisation_is_scored_with_the_training_statistics():
 def test_recurrent_networks_follow_the_difference_quotient(kind):
     keys = jax.random.split(jax.random.key(4), 2)
     if kind == "last":
-        draw = partial(data.adding_problem, examples=4, length=5)
+        draw = partial(tasks.adding_problem, examples=4, length=5)
         loss, outputs = "mean_squared_error", 1
     else:
-        draw = partial(recurrence.copy_memory, examples=4, delay=2, symbols=2, memory=2)
+        draw = partial(tasks.copy_memory, examples=4, delay=2, symbols=2, memory=2)
         loss, outputs = "cross_entropy", 3
     given = (*draw(KEY), *draw(keys[0]))
     cell = recurrent.rnn(keys[0], given[0].shape[2], 3)
@@ -300,10 +299,11 @@ def test_a_float32_net_without_hidden_layer_and_test_examples_compiles_once():
 def test_a_run_that_diverges_is_reported_not_refused():
     run = train.fit(
         network(activation="relu"), examples("mean_squared_error"), optax.sgd(1e6), key=KEY,
-        epochs=60, batch=None, loss="mean_squared_error", probe=21,
+        epochs=60, batch=None, loss="mean_squared_error",
+        extra=training_viewer.histograms,
     )  # fmt: skip
     assert not np.isfinite(run.history.train_loss[-1])
-    counts = np.asarray(run.history.error_histogram)
+    counts = np.asarray(run.history.extra.error_signal)
     np.testing.assert_array_equal(counts.sum(axis=-1), np.tile([105, 105, 63], (61, 1)))
 
 
@@ -313,7 +313,6 @@ BAD = {
     "epochs must be a whole number of at least 1; got 0": {"epochs": 0},
     "batch must be a whole number of at least 1; got 0": {"batch": 0},
     "batch must be at most 21, the training examples; got 22": {"batch": 22},
-    "probe must be at most 21, the training examples; got 22": {"probe": 22},
     "every must divide the 2 steps; got 3": {"every": 3},
     "loss must be one of .*'hinge'": {"loss": "hinge"},
     "optimiser must be an optax.GradientTransformation.*got 0.1": {"optimiser": 0.1},

@@ -1,5 +1,7 @@
 """Claims on squashing activations and recurrence."""
 
+from functools import reduce
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,10 @@ def _recurrent_matrix() -> Numbers:
     steep = recurrent.RNN(jnp.zeros((2, 1)), w, z - w @ jnp.tanh(z))
     rest = recurrent.State(jnp.tanh(z))  # a fixed point
     jacobians = grads.state_jacobians(steep, jnp.zeros((21, 1)), start=rest)
-    before, after = (grads.product_spectrum(jacobians[:steps])[0] for steps in (20, 21))
+    before, after = (
+        jnp.linalg.norm(reduce(lambda product, j: j @ product, jacobians[:steps]), 2)
+        for steps in (20, 21)
+    )
     return {
         "ratio_below_one": state_ratio(cells.replace(w_rec=0.9 * cells.w_rec), 0.01),
         "ratio_at_one": state_ratio(cells, 0.01),

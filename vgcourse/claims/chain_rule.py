@@ -1,5 +1,7 @@
 """Claims on the product of factors that the error signal goes through."""
 
+import numpy as np
+
 from vgcourse import chain_rule as page
 from vgcourse.claims.claim import Claim, Numbers
 from vgcourse.claims.programs import (
@@ -37,7 +39,7 @@ def _product() -> Numbers:
     x, largest = data.digits().x_train[0], []
     for key in seeds():
         net = nets.mlp(key, (64, 64, 64, 10), "tanh", init="he_normal")
-        largest.append(grads.singular_values(grads.jacobians(net, x))[1][0])
+        largest.append(np.linalg.norm(grads.jacobians(net, x)[1], 2))
     return {"product": 0.1 * 0.1 * 0.1 * 0.1, "largest_factor": largest}
 
 

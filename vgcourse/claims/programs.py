@@ -12,8 +12,7 @@ from jaxtyping import Array, Float
 from vgcourse import formats, results
 from vgcourse.profiles import SKIPS
 from vgkit import activations, data, grads, nets, recurrent, train
-from vgkit.train.fit import batches, descend
-from vgkit.train.history import accuracy, mean_loss
+from vgkit.train import accuracy, batches, descend, mean_loss
 
 SEEDS = 5
 DEPTH, WIDTH, BATCH = 50, 64, 32

@@ -9,10 +9,10 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from vgcourse import echo_state
+from vgcourse import echo_state, tasks
 from vgcourse.claims.claim import Claim, Numbers
 from vgcourse.claims.programs import UNITS, final_accuracy, first_digits, ratio, seeds, state_ratio
-from vgkit import data, grads, nets, recurrent, theory, train
+from vgkit import grads, nets, recurrent, theory, train
 
 GROUPS = 5
 
@@ -82,7 +82,7 @@ def _fewer() -> Numbers:
 
 def _spirals(depth: int) -> Array:
     """Training accuracy of tanh nets of 4 units a layer after 1200 steps of Adam."""
-    points, label = data.two_spirals(jax.random.key(1), 128, 0.02)
+    points, label = tasks.two_spirals(jax.random.key(1), 128, 0.02)
     inputs = jnp.pad(3 * points, ((0, 0), (0, 2)))  # four numbers, as wide as the layers
     start = jax.vmap(lambda key: nets.mlp(key, (4, 4, 4, 4, 2), "tanh", stacked=True))(seeds())
     run = train.fit(

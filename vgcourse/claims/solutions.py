@@ -11,7 +11,7 @@ from vgcourse import results
 from vgcourse.claims.claim import Claim, Numbers
 from vgcourse.claims.programs import draw, final_accuracy, first_digits, first_over_last, ratio
 from vgkit import activations, grads, nets
-from vgkit.train.history import mean_loss
+from vgkit.train import mean_loss
 
 GROUPS = 5
 

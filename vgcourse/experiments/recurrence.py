@@ -23,11 +23,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
 
-from vgcourse import results
+from vgcourse import echo_state, results, tasks
 from vgcourse.experiments import best_rate, relative_times, rounded, train_at_rates
-from vgkit import data, grads, recurrent, train
+from vgkit import data, grads, nets, recurrent, train
 
 SEEDS, HIDDEN, BATCH, PROBE, KEY = 3, 32, 32, 64, 6
 RATES = (0.001, 0.003, 0.01)
@@ -65,39 +64,18 @@ def drawn(make: Callable, length: int) -> Callable[[], Arrays]:
 def digits(step: int) -> Arrays:
     """The digits as sequences of so many pixels a step."""
     x, y, x_test, y_test = data.digits()
-    return data.sequences(x, step), y, data.sequences(x_test, step), y_test
+    return x.reshape(len(x), -1, step), y, x_test.reshape(len(x_test), -1, step), y_test
 
 
 def adding(length: int) -> Task:
     """Sum two marked numbers of so many."""
-    return Task(drawn(data.adding_problem, length), 1, "mean_squared_error")
-
-
-def copy_memory(
-    key: jax.Array, examples: int, delay: int, *, symbols: int = SYMBOLS, memory: int = MEMORY
-) -> tuple[Float[Array, "examples time inputs"], Int[Array, "examples time"]]:
-    r"""Symbols to be remembered over a delay, then written down in their order.
-
-    .. math:: x = (a_1, \dots, a_m,\ \text{blank} \times (d - 1),\ \text{go},\
-              \text{blank} \times m), \quad
-              y = (\text{blank} \times (m + d),\ a_1, \dots, a_m)
-
-    A symbol is a whole number from 0 to `symbols` - 1, the blank is `symbols` and the signal to go
-    `symbols` + 1; inputs are one-hot, answers are labels. A net that remembers no symbol, but
-    answers at the right steps, has a cross-entropy of m ln(symbols) / (2m + d) a step.
-
-    Source:
-        {cite}`hochreiter1997`; in the form of {cite:t}`arjovsky2016`.
-    """
-    drawn = jax.random.randint(key, (examples, memory), 0, symbols)
-    blanks = jnp.full((examples, memory + delay), symbols)
-    shown = jnp.concatenate([drawn, blanks], axis=1).at[:, memory + delay - 1].set(symbols + 1)
-    return jax.nn.one_hot(shown, symbols + 2), jnp.concatenate([blanks, drawn], axis=1)
+    return Task(drawn(tasks.adding_problem, length), 1, "mean_squared_error")
 
 
 def copying(delay: int) -> Task:
     """Write four symbols down again after a silence."""
-    return Task(drawn(copy_memory, delay), SYMBOLS + 1)
+    make = partial(tasks.copy_memory, symbols=SYMBOLS, memory=MEMORY)
+    return Task(drawn(make, delay), SYMBOLS + 1)
 
 
 TASKS = {
@@ -212,10 +190,10 @@ def echo(
     def targets(y: jax.Array) -> jax.Array:
         return jax.nn.one_hot(y.ravel(), task.outputs) if labels else y
 
-    def fit(h: jax.Array, y: jax.Array, strength: float) -> recurrent.Readout:
-        return recurrent.ridge(h.reshape(-1, units), targets(y), strength)
+    def fit(h: jax.Array, y: jax.Array, strength: float) -> nets.Layer:
+        return echo_state.ridge(h.reshape(-1, units), targets(y), strength)
 
-    def score(readout: recurrent.Readout, h: jax.Array, y: jax.Array) -> tuple:
+    def score(readout: nets.Layer, h: jax.Array, y: jax.Array) -> tuple:
         outputs = jax.vmap(readout)(h.reshape(-1, units))
         return jnp.mean((outputs - targets(y)) ** 2), jnp.mean(outputs.argmax(1) == y.ravel())
 
@@ -297,11 +275,11 @@ def times() -> dict[str, float]:
 
 
 @partial(jax.jit, static_argnums=0)
-def fit_echo(units: int, key: jax.Array, arrays: Arrays) -> recurrent.Readout:
+def fit_echo(units: int, key: jax.Array, arrays: Arrays) -> nets.Layer:
     """All the work of an echo state network: states of all training examples, one solve."""
     cell = recurrent.reservoir(key, arrays[0].shape[2], units, RADII[0])
     h = jax.lax.map(lambda x: recurrent.run(cell, x).h[-1], arrays[0], batch_size=256)
-    return recurrent.ridge(h, arrays[1], STRENGTHS[0])
+    return echo_state.ridge(h, arrays[1], STRENGTHS[0])
 
 
 def main() -> None:

@@ -64,9 +64,6 @@ def show(page: str, questions: Sequence[Question]) -> Quiz:
     Args:
         page: The page's label.
         questions: In the order shown.
-
-    Raises:
-        ValueError: If there is no question, or one twice.
     """
     texts = [question.text for question in questions]
     if not texts:

@@ -54,9 +54,6 @@ def choice(text: str, feedback: Mapping[str, str], right: str) -> Question:
         text: The question.
         feedback: Why an answer is right or wrong, by the answer.
         right: The right answer.
-
-    Raises:
-        ValueError: If there are fewer than two answers, one lacks its feedback, or none is right.
     """
     _complete(text, feedback)
     _check.choice("right", right, feedback)
@@ -84,10 +81,6 @@ def number(
         tolerance: As a share of the value.
         absolute: In the value's unit; replaces `tolerance`.
         unit: What stands behind the field, such as "%".
-
-    Raises:
-        ValueError: If a feedback is missing, the value is not finite, or the tolerance is not
-            positive, as a relative one about 0 is not.
     """
     value = float(value)
     _check.finite("value", [value])
@@ -157,10 +150,6 @@ def curve(
         xlabel: What x is, with its unit.
         ylabel: What the curves show, with its unit.
         log: Whether the vertical axis is logarithmic.
-
-    Raises:
-        ValueError: As `choice`; if curves and feedback differ in their names, there are more than
-            four curves, a value is not finite, or one on a logarithmic axis is not positive.
     """
     if list(curves) != list(feedback):
         raise ValueError(

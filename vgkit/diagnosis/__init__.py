@@ -15,7 +15,7 @@ import optax
 from vgkit.diagnosis.facts import Facts, gather
 from vgkit.diagnosis.report import Report
 from vgkit.diagnosis.verdicts import REMEDIES, Finding, judge, signal_path
-from vgkit.grads import models
+from vgkit.grads.measure import read_problem
 from vgkit.trace.layers import tap
 
 __all__ = ["REMEDIES", "Finding", "Report", "diagnose", "tap"]
@@ -57,13 +57,10 @@ def diagnose(
     Returns:
         The report. Without `history` and `optimiser` nothing is said of how fast the network
         learns.
-
-    Raises:
-        ValueError: If an argument does not fit, such as an empty batch or labels out of range.
     """
     if optimiser is not None and not isinstance(optimiser, optax.GradientTransformation):
         raise ValueError(f"optimiser must be an optax.GradientTransformation; got {optimiser!r}")
-    problem = models.problem(model, params, x, y, loss)
+    problem = read_problem(model, params, x, y, loss)
     facts = gather(problem, loss if isinstance(loss, str) else None, history, optimiser)
     path = signal_path(facts)
     return Report(
@@ -86,8 +83,7 @@ def _notes(facts: Facts) -> Iterator[str]:
         yield f"Not traced, though layers are inside: {', '.join(facts.opaque)}."
     if facts.opened and min(facts.opened) > 0:
         yield "Zeros of a fresh network hold the signal back; a few steps open the way."
-    loss = facts.history.loss
-    if loss is not None and not np.all(np.isfinite(loss)):
+    if facts.losses is not None and not np.all(np.isfinite(facts.losses)):
         yield "The loss of the history is not finite at the end: the steps are too long."
     if facts.reference > 0 and facts.loss > 0.9 * facts.reference and facts.descent < 0.01:
         yield "The loss is where a net that ignores its inputs has it, and stays there."

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from vgkit._numbers import mean_cosine, rms
-from vgkit.grads import models
+from vgkit.grads.measure import Problem, measure_model
 from vgkit.trace import Layer, Traced
-from vgkit.trace.interpreter import apply, widen
 from vgkit.trace.jaxpr import Constant
 from vgkit.trace.layers import Activation, depths
+from vgkit.trace.traced import apply, widen
 
 _HALF = (0.3, 0.7, 1.5, 3.0, 6.0, 20.0, 1e3, 1e4)  # the last two beyond any bias
 GRID = (*(-z for z in reversed(_HALF)), 0.0, *_HALF)
@@ -58,14 +58,11 @@ class UnitSlopes(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """One pass forward and back in float64, as NumPy arrays: see `kernel.Backward`.
-
-    `data` are the values of the layers' data h, by variable.
-    """
+    """One pass forward and back in float64, as NumPy arrays: see `measure.Backward`."""
 
     loss: Any
     outputs: Any
-    data: dict[int, Any]
+    data: dict[int, Any]  # values of the layers' data h, by variable
     slopes: Slopes
     by_params: list[Any]
     by_probes: dict[int, Any]
@@ -74,15 +71,15 @@ class Measured(NamedTuple):
 class Experiment:
     """A model in float64, with what was measured of it; runs inside `enable_x64(True)`."""
 
-    def __init__(self, problem: models.Problem):
+    def __init__(self, problem: Problem):
         model = problem.traced.model
         self.traced = traced = problem.traced.widened()
         # In NumPy, whose arithmetic compiles nothing; and one program for all of a model.
         self.parameters, self.inputs, self.y = jax.tree.map(
             lambda part: widen(np.asarray(part)), (model.parameters, model.inputs, problem.y)
         )
-        data = layer_data(traced)
-        run = models.measure(traced, problem.losses, data | slope_variables(traced))
+        data = traced.data
+        run = measure_model(traced, problem.losses, data | slope_variables(traced))
 
         @jax.jit
         def measured(parameters: Any, inputs: Any, y: Any) -> Measured:
@@ -105,11 +102,6 @@ class Experiment:
         return as_numpy(self._measured(parameters, self.inputs, self.y))
 
 
-def layer_data(traced: Traced) -> set[int]:
-    """Variables that hold the data of layers."""
-    return {op.h for op in traced.graph.layers}
-
-
 def as_numpy(tree: Any) -> Any:
     """The same in NumPy; formats that NumPy does not have become float32."""
 
@@ -122,7 +114,8 @@ def as_numpy(tree: Any) -> Any:
 
 def layer_evidence(traced: Traced, measured: Measured) -> list[LayerEvidence]:
     """One entry for each layer, input side first."""
-    upstream = _upstream(traced, measured)
+    cuts = traced.at_cuts(measured.by_probes).items()
+    squares = {depth: sum(np.sum(array**2) for array in parts) for depth, parts in cuts}
     units = {here.depth: here for here in unit_slopes(traced, measured.slopes)}
     parameters = [np.asarray(array, np.float64) for array in traced.model.parameters]
     examples = traced.model.examples
@@ -141,7 +134,7 @@ def layer_evidence(traced: Traced, measured: Measured) -> list[LayerEvidence]:
             output=layer.output,
             error_signal=float(rms(error)),
             error_norm=float(np.sqrt(np.sum(error**2) / examples)),
-            upstream_gradient=upstream.get(layer.depth, np.nan),
+            upstream_gradient=float(np.sqrt(squares.get(layer.depth, np.nan) / examples)),
             weight_gradient=size(layer, measured.by_params),
             weights=size(layer, parameters),
             cosine=_cosine(layer.of(measured.data, "h"), examples),
@@ -150,20 +143,6 @@ def layer_evidence(traced: Traced, measured: Measured) -> list[LayerEvidence]:
         )
 
     return [row(layer) for layer in traced.layers]
-
-
-def _upstream(traced: Traced, measured: Measured) -> dict[int, float]:
-    """Norm of the gradient with respect to every cut, by depth."""
-    norms = {}
-    for cut in traced.graph.cuts:
-        squares = 0.0
-        for v in cut.variables:
-            gradient = measured.by_probes[v]
-            axes = tuple(range(0 if cut.loop is None else 1, gradient.ndim))
-            squares = squares + np.sum(gradient**2, axis=axes)
-        sizes = np.sqrt(np.atleast_1d(squares) / traced.model.examples)
-        norms |= zip(depths(cut), sizes.tolist(), strict=True)
-    return norms
 
 
 def _cosine(data: np.ndarray, examples: int) -> float:

@@ -1,6 +1,6 @@
 """Everything that is measured for a diagnosis; nothing is judged here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -8,21 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vgkit._numbers import rms
+from vgkit._numbers import l2, rms
 from vgkit.diagnosis.evidence import (
     DeadUnits,
     Experiment,
     LayerEvidence,
     as_numpy,
     dead_units,
-    layer_data,
     layer_evidence,
 )
-from vgkit.diagnosis.history import History, Moved, match, read_history
-from vgkit.grads import models
+from vgkit.grads.measure import Problem, measure_model
 from vgkit.trace import Traced
 from vgkit.trace.jaxpr import enable_x64
-from vgkit.trace.model import floating
+from vgkit.trace.traced import floating
 
 MULTIPLES = 10.0 ** np.arange(0, 9.01, 0.5)
 
@@ -33,6 +31,15 @@ class Underflow(NamedTuple):
     share: float = 0.0
     of: str = ""
     format: str = ""
+
+
+class Moved(NamedTuple):
+    """How far one array moved in training, RMS, beside its weights and its gradient now."""
+
+    name: str
+    moved: float
+    weights: float
+    gradient: float
 
 
 class Search(NamedTuple):
@@ -47,7 +54,7 @@ class Facts(NamedTuple):
     """What was measured; None or NaN where it could not be."""
 
     examples: int
-    history: History
+    losses: np.ndarray | None = None  # of the history, one number for each row
     bad_params: Sequence[str] = ()  # names of parameters that are not finite
     layers: Sequence[LayerEvidence] = ()  # input side first
     opaque: Sequence[str] = ()  # operations with layers inside that are not among these
@@ -65,10 +72,11 @@ class Facts(NamedTuple):
     step: Search | None = None  # the first step of the optimiser
 
 
-def gather(problem: models.Problem, known_loss: str | None, history: Any, optimiser: Any) -> Facts:
+def gather(problem: Problem, known_loss: str | None, history: Any, optimiser: Any) -> Facts:
     """Measure everything."""
     model = problem.traced.model
-    facts = Facts(model.examples, read_history(history))
+    losses, moved, columns = read_history(history)
+    facts = Facts(model.examples, losses)
     arrays = zip(model.names, model.parameters, strict=True)
     bad = [name for name, array in arrays if not _finite(as_numpy(array))]
     if bad:
@@ -81,7 +89,7 @@ def gather(problem: models.Problem, known_loss: str | None, history: Any, optimi
             opaque=sorted(set(traced.graph.opaque)),
             loss=float(measured.loss),
             reference=_reference(problem, known_loss, here),
-            moved=match(facts.history, traced, measured.by_params),
+            moved=[] if moved is None else match(moved, columns, traced, measured.by_params),
         )
         if not np.isfinite(facts.loss) or not _finite(measured.outputs):
             return facts._replace(bad_layer=_first_bad(traced, measured.data))
@@ -108,7 +116,7 @@ def _share(part: float, whole: float) -> float:
     return part / abs(whole) if whole else 0.0
 
 
-def _reference(problem: models.Problem, known_loss: str | None, here: Experiment) -> float:
+def _reference(problem: Problem, known_loss: str | None, here: Experiment) -> float:
     """Loss of outputs that know all targets but not which example has which."""
     y = here.y
     if known_loss == "cross_entropy":
@@ -200,14 +208,10 @@ def _descent_gain(here: Experiment) -> float:
     From steps of a millionth of the weights to a thousand times their size.
     """
     gradients = here.measured.by_params
-    size = np.sqrt(sum(float(np.sum(array**2)) for array in here.parameters))
-    # Scaled before it is squared: the squares of a vanished gradient may be too small.
-    largest = max((float(np.max(np.abs(g))) for g in gradients), default=0.0)
-    if not (np.isfinite(largest) and largest > 0 and size > 0):
+    size, norm = (l2(np.array([l2(a) for a in tree])) for tree in (here.parameters, gradients))
+    if not (np.isfinite(norm) and norm > 0 and size > 0):
         return 0.0
-    scaled = [g / largest for g in gradients]
-    norm = np.sqrt(sum(float(np.sum(g**2)) for g in scaled))
-    return _search(here, [-g * (1e-6 * size / norm) for g in scaled]).best
+    return _search(here, [-g / norm * (1e-6 * size) for g in gradients]).best
 
 
 def _adam_gain(here: Experiment, steps: int = 30) -> float:
@@ -258,7 +262,7 @@ def _without_update(here: Experiment, updates: Sequence[Any]) -> list[str]:
     return still if len(still) < sum(map(np.any, gradients)) else []
 
 
-def _with_own_format(facts: Facts, problem: models.Problem, here: Experiment) -> Facts:
+def _with_own_format(facts: Facts, problem: Problem, here: Experiment) -> Facts:
     """The same in the model's own number format, for what it loses there."""
     own, y = problem.traced, problem.y
     model, ops = own.model, own.graph.layers
@@ -282,7 +286,7 @@ def _with_own_format(facts: Facts, problem: models.Problem, here: Experiment) ->
             return facts._replace(overflow=True, bad_layer=f"the gradient of {name}")
     if finite and not any(np.any(_small(array, kind)) for _, kind, array in exact):
         return facts
-    measure = _as_written(models.measure(own, problem.losses, layer_data(own)))
+    measure = _as_written(measure_model(own, problem.losses, own.data))
     back = as_numpy(measure(model.parameters, model.inputs, y))
     if not finite:
         return facts._replace(overflow=True, bad_layer=_first_bad(own, back.aux[1]))
@@ -304,3 +308,56 @@ def _small(array: np.ndarray, kind: Any) -> np.ndarray:
     size, limits = np.abs(array), jnp.finfo(kind)
     least = float(limits.eps) * np.max(size, initial=0.0)
     return np.asarray((size > least) & (size < 1e3 * float(limits.tiny)))
+
+
+def read_history(history: Any) -> tuple[np.ndarray | None, np.ndarray | None, Sequence[str]]:
+    """Losses of every row; how far each column's weights have moved, RMS; the columns' names.
+
+    From a history of `train.fit`, a record of `monitor.read`, or a sequence of losses.
+    """
+
+    def field(*names: str) -> Any:
+        mapping = isinstance(history, Mapping)
+        values = [history.get(n) if mapping else getattr(history, n, None) for n in names]
+        return next((np.asarray(value, float) for value in values if value is not None), None)
+
+    if history is None:
+        return None, None, ()
+    loss, moved = field("loss", "train_loss"), field("moved")
+    ratio, weights = field("update_ratio", "ratio"), field("weights")
+    if moved is None and ratio is not None and weights is not None:
+        moved = np.nancumsum(ratio * weights, axis=0)  # at least one step from row to row
+    if loss is None and moved is None:
+        if isinstance(history, Mapping):
+            names = ", ".join(map(str, history)) or "nothing"
+            raise ValueError(
+                f"history must hold loss, moved or update_ratio and weights; got {names}"
+            )
+        loss = np.asarray(history, float)
+    if loss is not None and (loss.ndim != 1 or not len(loss)):
+        raise ValueError(f"history must have one loss for each row; got shape {loss.shape}")
+    if moved is not None and (moved.ndim != 2 or not len(moved)):
+        raise ValueError(f"history's moved must have shape (rows, layers); got shape {moved.shape}")
+    return loss, None if moved is None else moved[-1], getattr(history, "names", ())
+
+
+def match(
+    moved: np.ndarray, names: Sequence[str], traced: Traced, gradients: Sequence[np.ndarray]
+) -> list[Moved]:
+    """Join what moved with the arrays of the parameters, by name or by their number."""
+    model = traced.model
+    arrays = [
+        Moved(name, np.nan, float(rms(np.asarray(weights, np.float64))), float(rms(gradient)))
+        for name, weights, gradient in zip(model.names, model.parameters, gradients, strict=True)
+    ]
+    weights = dict.fromkeys(la.weights for la in traced.layers if la.weights is not None)
+    layers = [arrays[i] for i in weights]
+    by_name = {array.name: array for array in arrays}
+    named = [by_name[name] for name in names if name in by_name]
+    columns = next((c for c in (named, layers, arrays) if len(c) == len(moved)), None)
+    if columns is None:
+        raise ValueError(
+            f"history must have a column for each of {len(layers)} layers or {len(arrays)} arrays "
+            f"of params; got {len(moved)}"
+        )
+    return [a._replace(moved=float(m)) for a, m in zip(columns, moved, strict=True)]

@@ -282,7 +282,7 @@ def _slow(facts: Facts) -> Iterator[Finding]:
 
 def _hardly_moved(facts: Facts) -> bool:
     """Whether the history shows a run that went almost nowhere."""
-    loss = facts.history.loss
+    loss = facts.losses
     if facts.moved:
         far = max((a.moved / a.weights for a in facts.moved if a.weights > 0), default=np.inf)
         return far < UNMOVED

@@ -8,24 +8,20 @@ place of layers, and the state that of the error signal.
 """
 
 from vgkit._numbers import l2, mean_cosine, rms
-from vgkit.grads.jacobians import jacobians, product_spectrum, singular_values
-from vgkit.grads.kernel import (
-    FORMATS,
-    LOSSES,
-    Loss,
-    cross_entropy,
-    loss_function,
-    mean_squared_error,
+from vgkit.grads.jacobians import (
+    StateNorms,
+    jacobians,
+    state_gradients,
+    state_jacobians,
+    state_norms,
 )
-from vgkit.grads.measure import signals
-from vgkit.grads.signals import NORMS, PerLayer, Signals, decades_per_layer, per_layer
-from vgkit.grads.through_time import StateNorms, state_gradients, state_jacobians, state_norms
+from vgkit.grads.measure import FORMATS, LOSSES, Loss, cross_entropy, signals
+from vgkit.grads.signals import PerLayer, Signals, decades_per_layer, per_layer
 from vgkit.grads.units import unit_signals
 
 __all__ = [
     "FORMATS",
     "LOSSES",
-    "NORMS",
     "Loss",
     "PerLayer",
     "Signals",
@@ -34,14 +30,10 @@ __all__ = [
     "decades_per_layer",
     "jacobians",
     "l2",
-    "loss_function",
     "mean_cosine",
-    "mean_squared_error",
     "per_layer",
-    "product_spectrum",
     "rms",
     "signals",
-    "singular_values",
     "state_gradients",
     "state_jacobians",
     "state_norms",

@@ -15,9 +15,6 @@ from jaxtyping import Array, Float
 from vgkit import _check, nets
 from vgkit._numbers import l2, rms
 
-NORMS = {"rms": rms, "l2": l2}
-"""Sizes of an array by name."""
-
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -33,15 +30,12 @@ class PerLayer:
     output: Any = None
 
     def __len__(self) -> int:
-        """Number of layers."""
         return len(self.hidden) + (self.output is not None)
 
     def __getitem__(self, layer: int) -> Array:
-        """Array of one layer, from 0."""
         return list(self)[layer]
 
     def __iter__(self) -> Iterator[Array]:
-        """Arrays of all layers."""
         yield from self.hidden
         if self.output is not None:
             yield self.output
@@ -51,11 +45,8 @@ class PerLayer:
 
         Args:
             kind: "rms", comparable between layers of different width, or "l2".
-
-        Raises:
-            ValueError: If the kind is unknown or there is no layer.
         """
-        norm = _check.choice("kind", kind, NORMS)
+        norm = _check.choice("kind", kind, {"rms": rms, "l2": l2})
         if not len(self):
             raise ValueError("arrays must hold at least one layer; got none")
         runs = [self.hidden]
@@ -66,10 +57,9 @@ class PerLayer:
 
 
 def per_layer(net: nets.Net, name: str = "w") -> PerLayer:
-    """One parameter of every layer, such as the weights of a net or of its gradient.
+    """One parameter of every layer of a net or of its gradient.
 
     Args:
-        net: A network, or anything in its shape.
         name: "w" or "b".
     """
     of = operator.attrgetter(name)
@@ -103,6 +93,20 @@ def decades_per_layer(
         _check.positive("norms", norms[:depth])
     layer = jnp.where(used, jnp.arange(len(norms)) - (depth - 1) / 2, 0.0)
     return jnp.sum(layer * jnp.log10(jnp.where(used, norms, 1.0))) / jnp.sum(layer**2)
+
+
+def _norms(name: str, doc: str) -> property:
+    """Sizes of one kind of arrays, over all units and examples; NaN for layers beyond the depth."""
+
+    def norms(self: "Signals") -> Float[Array, " layers"]:
+        arrays = getattr(self, name)
+        norms, size = arrays.norms(), len(arrays.hidden)
+        if isinstance(self.depth, int) and self.depth == size:
+            return norms
+        layer = jnp.arange(len(norms))
+        return jnp.where((layer < self.depth) | (layer >= size), norms, jnp.nan)
+
+    return property(norms, doc=doc)
 
 
 @jax.tree_util.register_dataclass
@@ -143,25 +147,10 @@ class Signals:
         """Mean loss."""
         return jnp.mean(self.losses)
 
-    @property
-    def error_norms(self) -> Float[Array, " layers"]:
-        """RMS of dL/dz over units and examples, one for each layer, the output layer last."""
-        return self._in_use(self.error_signals)
-
-    @property
-    def weight_norms(self) -> Float[Array, " layers"]:
-        """RMS of dL/dW, one for each layer, the output layer last."""
-        return self._in_use(self.weight_gradients)
-
-    @property
-    def bias_norms(self) -> Float[Array, " layers"]:
-        """RMS of dL/db, one for each layer, the output layer last."""
-        return self._in_use(self.bias_gradients)
-
-    @property
-    def hidden_norms(self) -> Float[Array, " hidden"]:
-        """RMS of dL/dh over units and examples, one for each hidden layer."""
-        return self._in_use(self.hidden_gradients)
+    error_norms = _norms("error_signals", "RMS of dL/dz for each layer, the output layer last.")
+    weight_norms = _norms("weight_gradients", "RMS of dL/dW, likewise.")
+    bias_norms = _norms("bias_gradients", "RMS of dL/db, likewise.")
+    hidden_norms = _norms("hidden_gradients", "RMS of dL/dh for each hidden layer.")
 
     @property
     def ratio(self) -> Float[Array, ""]:
@@ -179,16 +168,7 @@ class Signals:
         """Powers of ten that the error signal loses with every hidden layer on its way back."""
         return decades_per_layer(self.error_norms[: len(self.error_signals.hidden)], self.depth)
 
-    def _in_use(self, arrays: PerLayer) -> Float[Array, " layers"]:
-        # RMS of each layer; NaN for stacked layers beyond the depth.
-        norms, size = arrays.norms(), len(arrays.hidden)
-        if isinstance(self.depth, int) and self.depth == size:
-            return norms
-        layer = jnp.arange(len(norms))
-        return jnp.where((layer < self.depth) | (layer >= size), norms, jnp.nan)
-
     def __repr__(self) -> str:
-        """A table with a row for each layer."""
         if not isinstance(self.losses, jax.Array | np.ndarray) or _check.traced(self.losses):
             return "Signals(traced)"
         if np.ndim(self.losses) > 1:

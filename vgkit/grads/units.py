@@ -9,8 +9,7 @@ from jaxtyping import Array, Float, Shaped
 
 from vgkit import _check, activations, nets
 from vgkit._numbers import rms
-from vgkit.grads.kernel import Loss
-from vgkit.grads.measure import signals
+from vgkit.grads.measure import Loss, signals
 
 
 def unit_signals(

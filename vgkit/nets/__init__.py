@@ -5,9 +5,17 @@
 (PReLU), a skip connection and a factor on the branch, in one of several orders.
 """
 
-from vgkit.nets.initialisers import INITIALISERS, Initialiser, initialiser, lsuv
-from vgkit.nets.layers import ORDERS, Form, Intermediates, Layer
-from vgkit.nets.makers import from_arrays, mlp
+from vgkit.nets.layers import (
+    BATCH,
+    NORMALISATIONS,
+    ORDERS,
+    Form,
+    Intermediates,
+    Layer,
+    Norm,
+    Statistics,
+)
+from vgkit.nets.makers import Initialiser, from_arrays, initialiser, lsuv, mlp
 from vgkit.nets.net import (
     Net,
     batch_statistics,
@@ -17,11 +25,9 @@ from vgkit.nets.net import (
     stack,
     unstack,
 )
-from vgkit.nets.norms import BATCH, NORMALISATIONS, Norm, Statistics, moving_average
 
 __all__ = [
     "BATCH",
-    "INITIALISERS",
     "NORMALISATIONS",
     "ORDERS",
     "Form",
@@ -38,7 +44,6 @@ __all__ = [
     "intermediates",
     "lsuv",
     "mlp",
-    "moving_average",
     "pre_activations",
     "stack",
     "unstack",

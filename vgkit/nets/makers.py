@@ -1,19 +1,30 @@
-"""Networks drawn from a key or made of given arrays."""
+"""Networks drawn from a key or made of given arrays, and the initialisers of their weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from vgkit import _check, activations
-from vgkit.nets.initialisers import Initialiser, initialiser
-from vgkit.nets.layers import Form, Layer
-from vgkit.nets.net import Net, check_net
-from vgkit.nets.norms import Norm
+from vgkit.nets.layers import BATCH, Form, Layer, Norm, hidden_layer
+from vgkit.nets.net import Net, check_net, stack, unstack
 
+Initialiser = Callable[..., Float[Array, "fan_out fan_in"]]
+"""A function (key, shape, dtype) -> weights."""
+_FANS = {"in_axis": -1, "out_axis": -2}
+INITIALISERS: dict[str, Initialiser] = {
+    "lecun_normal": jax.nn.initializers.lecun_normal(**_FANS),
+    "lecun_uniform": jax.nn.initializers.lecun_uniform(**_FANS),
+    "glorot_normal": jax.nn.initializers.glorot_normal(**_FANS),
+    "glorot_uniform": jax.nn.initializers.glorot_uniform(**_FANS),
+    "he_normal": jax.nn.initializers.he_normal(**_FANS),
+    "he_uniform": jax.nn.initializers.he_uniform(**_FANS),
+    "orthogonal": jax.nn.initializers.orthogonal(),
+}
 SLOPE = 0.25
 """Where the negative slope of a PReLU starts {cite:p}`he2015`."""
 
@@ -32,19 +43,14 @@ def mlp(
     """Draw a multilayer perceptron; its biases start at zero.
 
     Args:
-        key: Source of all randomness, split once for each layer.
-        widths: Units of the input, of every hidden layer and of the output.
-        activation: phi, a key of `activations.ACTIVATIONS` or a function of each element.
+        widths: Units of the input, of every hidden layer and of the output; all but the last are
+            equal in a stacked net.
         init: Initialiser of the weights, see `initialiser`.
         std: Standard deviation, for `init="normal"`.
         stacked: Whether to draw the hidden layers in one array each, with the same numbers.
         gate: Start of a learnt factor on the branch of every layer that can have a skip connection,
             0 for ReZero {cite:p}`bachlechner2021`.
         **form: `skip`, `branch`, `order` and `norm`, see `Form`.
-
-    Raises:
-        ValueError: If `widths` are too few, below 1 or unequal in a stacked net, a name is unknown,
-            or choices contradict each other.
     """
     draw = initialiser(init, std)
     if len(widths) < 2:
@@ -75,18 +81,11 @@ def from_arrays(
     gate: float | None = None,
     **form: Any,
 ) -> Net:
-    """Make a network of given arrays.
+    """Make a network of given arrays; the other arguments are those of `mlp`.
 
     Args:
         weights: One matrix of shape (fan_out, fan_in) for each layer, the readout's last.
         biases: One vector of shape (fan_out,) for each layer; zeros if None.
-        activation: phi, as for `mlp`.
-        gate: As for `mlp`.
-        **form: As for `mlp`.
-
-    Raises:
-        ValueError: If there is no layer, the shapes do not fit together, a number is not finite, or
-            as for `mlp`.
     """
     if not len(weights):
         raise ValueError("weights must hold at least one matrix; got none")
@@ -131,3 +130,69 @@ def assemble(
     net = Net(layers, readout, Form(activation, label, **form))
     check_net(net)
     return net
+
+
+def initialiser(init: str | Initialiser, std: float | None = None) -> Initialiser:
+    """Return an initialiser: a function (key, shape, dtype) -> weights.
+
+    A weight has the variance 1 / fan_in ("lecun_normal", "lecun_uniform"), 2 / (fan_in + fan_out)
+    ("glorot_normal", "glorot_uniform") or 2 / fan_in ("he_normal", "he_uniform"); these "normal"
+    ones draw from a normal distribution cut off at two standard deviations and rescaled to that
+    variance. "orthogonal" draws orthonormal rows or columns.
+
+    Args:
+        init: One of these names, "normal", or such a function.
+        std: Standard deviation of a weight, for "normal" and for nothing else.
+    """
+    if isinstance(init, str) and init == "normal":
+        if std is None or not 0 <= std < float("inf"):
+            raise ValueError(f"std must be a number of at least 0 for 'normal'; got {std!r}")
+        return jax.nn.initializers.normal(std)
+    if std is not None:
+        raise ValueError(f"std must be left out for {init!r}; got {std!r}")
+    names = INITIALISERS | {"normal": None}
+    return init if callable(init) else _check.choice("init", init, names)
+
+
+def lsuv(net: Net, x: Float[Array, "batch ..."]) -> Net:
+    r"""Layer-sequential unit-variance initialisation.
+
+    .. math:: W_\ell = Q_\ell / \sqrt{\operatorname{Var}(Q_\ell\, u_{\ell-1})}
+
+    Q is the orthonormal matrix nearest to the weights given. The variance is that over all units
+    and examples of the batch; biases become zero.
+
+    Args:
+        net: The network; its form and every other part of its layers stay.
+        x: Examples, one in each row.
+
+    Raises:
+        ValueError: If `x` does not fit, or the pre-activations of a layer do not vary.
+
+    Source:
+        {cite}`mishkin2016`.
+    """
+    _check.shape("x", x, (None, *net.input_shape))
+    _check.finite("x", [x])
+    scaled, before, form = [], (x, x), net.form
+    for number, layer in enumerate([*unstack(net).layers, net.readout], start=1):
+        start = layer.replace(w=_orthonormal(layer), b=jnp.zeros_like(layer.b))
+        spread = jnp.std(jax.vmap(start)(before[1]))
+        if not _check.traced(spread) and not spread > 0:
+            raise ValueError(
+                f"x must make the pre-activations of layer {number} vary; their standard "
+                f"deviation is {spread}"
+            )
+        scaled.append(start.replace(w=start.w / spread))
+        if number <= net.depth:
+            run = partial(hidden_layer, scaled[-1], form=form)
+            here = jax.vmap(run, axis_name=BATCH)(before)
+            before = here.h, here.u
+    *layers, readout = scaled
+    done = unstack(net).replace(layers=tuple(layers), readout=readout, init="lsuv")
+    return stack(done) if net.stacked else done
+
+
+def _orthonormal(layer: Any) -> Array:
+    left, _, right = jnp.linalg.svd(layer.w.reshape(len(layer.w), -1), full_matrices=False)
+    return (left @ right).reshape(layer.w.shape)

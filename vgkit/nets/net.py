@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from vgkit import _check, activations
-from vgkit.nets.layers import ORDERS, Form, Intermediates, hidden_layer
-from vgkit.nets.norms import BATCH, NORMALISATIONS
+from vgkit.nets.layers import BATCH, NORMALISATIONS, ORDERS, Form, Intermediates, hidden_layer
 
 CHOICES = tuple(field.name for field in dataclasses.fields(Form))
 
@@ -46,7 +45,6 @@ class Net:
         return intermediates(self, x, statistics=statistics)[1]
 
     def __getattr__(self, name: str) -> Any:
-        """A choice of the form."""
         if name in CHOICES:
             return getattr(self.form, name)
         raise AttributeError(f"a Net has no attribute {name!r}")
@@ -78,9 +76,6 @@ class Net:
         Args:
             **changes: `layers`, `readout`, or choices of the form: `activation`, `skip`, `branch`,
                 `order`, `norm` and, for a stacked net, `depth`, how many of its layers are used.
-
-        Raises:
-            ValueError: If there is no such part, or a choice is unknown or does not fit the layers.
         """
         parts = {name: changes.pop(name) for name in changes.keys() - set(CHOICES)}
         for name in parts:
@@ -91,7 +86,6 @@ class Net:
         return net
 
     def __repr__(self) -> str:
-        """Form and size, and a line for each run of equal layers."""
         if all(hasattr(leaf, "shape") for leaf in jax.tree.leaves(self)):
             return "\n".join(_described(self))
         return f"Net({self.layers!r}, {self.readout!r})"  # labels in the shape of a net, say
@@ -104,7 +98,7 @@ def check_net(net: Net) -> None:
     for name, allowed in (("order", ORDERS), ("norm", NORMALISATIONS)):
         chosen = getattr(form, name)
         if not isinstance(chosen, jax.Array):
-            _check.choice(name, chosen, allowed)
+            _check.choice(name, chosen, dict.fromkeys(allowed))
     if form.skip is False and not isinstance(form.branch, jax.Array) and form.branch != 1:
         raise ValueError(f"branch must be 1 without skip connections; got {form.branch!r}")
     if form.depth is not None and not net.stacked:
@@ -182,7 +176,6 @@ def intermediates(
     """Every hidden layer's `Intermediates` for one example (stacked for a stacked net), and output.
 
     Args:
-        net: The network.
         x: One example.
         statistics: For batch normalisation at inference, see `batch_statistics`.
 
@@ -194,14 +187,9 @@ def intermediates(
 
 
 def pre_activations(net: Net, x: Float[Array, "..."]) -> list[Float[Array, "..."]]:
-    r"""Pre-activations z of every layer for one example; the last is the output.
+    """Pre-activations z of every layer for one example; the last is the output.
 
-    Args:
-        net: The network.
-        x: One example.
-
-    Raises:
-        ValueError: As for `intermediates`.
+    The arguments are those of `intermediates`, and so are the errors.
     """
     hidden, output = intermediates(net, x)
     return [*(hidden.z if net.stacked else [here.z for here in hidden]), output]
@@ -210,33 +198,21 @@ def pre_activations(net: Net, x: Float[Array, "..."]) -> list[Float[Array, "..."
 def forward(
     net: Net, x: Float[Array, "batch ..."], *, statistics: Any = None
 ) -> Float[Array, "batch outputs"]:
-    """Outputs for a batch; batch normalisation takes the batch's statistics unless given others.
+    """Outputs for a batch; batch normalisation takes its statistics unless given others.
 
-    Args:
-        net: The network.
-        x: Examples, one in each row.
-        statistics: As for `intermediates`.
-
-    Raises:
-        ValueError: As for `intermediates`.
+    The arguments are those of `intermediates`, and so are the errors.
     """
     return jax.vmap(lambda x: net(x, statistics=statistics), axis_name=BATCH)(x)
 
 
 def batch_statistics(net: Net, x: Float[Array, "batch ..."]) -> Any:
-    """Mean and variance that every batch normalisation meets on a batch.
+    """Mean and variance that every batch normalisation meets on a batch, with examples in rows.
 
-    For inference take them over all training examples, or batch by batch with `moving_average`.
-
-    Args:
-        net: The network.
-        x: Examples, one in each row.
+    For inference take them over all training examples, or average them batch by batch with
+    `optax.incremental_update`. The arguments are those of `intermediates`, and so are the errors.
 
     Returns:
         `Statistics` of each hidden layer (stacked for a stacked net), None where not normalised so.
-
-    Raises:
-        ValueError: As for `intermediates`.
     """
 
     def one(x: Array) -> Any:
@@ -248,13 +224,8 @@ def batch_statistics(net: Net, x: Float[Array, "batch ..."]) -> Any:
 def stack(net: Net) -> Net:
     """Put equal hidden layers into one array each, through which one `jax.lax.scan` runs.
 
-    It compiles in the same time whatever the depth, and its depth can be chosen at run time.
-
-    Args:
-        net: A network; one that is stacked stays as it is.
-
-    Raises:
-        ValueError: If there is no hidden layer, or they are not all as wide as the input.
+    It compiles in the same time whatever the depth, and its depth can be chosen at run time. All
+    hidden layers must be as wide as the input. A stacked net stays as it is.
     """
     if net.stacked:
         return net
@@ -267,11 +238,7 @@ def stack(net: Net) -> Net:
 
 
 def unstack(net: Net) -> Net:
-    """Give every hidden layer in use arrays of its own, as `mlp` makes them.
-
-    Args:
-        net: A network; one that is not stacked stays as it is.
-    """
+    """Give every hidden layer in use arrays of its own; a net not stacked stays as it is."""
     if not net.stacked:
         return net
     layers = [jax.tree.map(lambda leaf, i=i: leaf[i], net.layers) for i in range(net.depth)]

@@ -65,9 +65,7 @@ class Origin(NamedTuple):
 class Loop(NamedTuple):
     """The scan that something is inside of."""
 
-    offsets: tuple[
-        int, ...
-    ]  # how much deeper than the first each iteration is, as they are stacked
+    offsets: tuple[int, ...]  # how much deeper each iteration is than the first, as stacked
     rows: frozenset[int]  # parameters of which every iteration may read a row of its own
 
 
@@ -121,15 +119,10 @@ def depths(part: LayerOp | Cut | Activation) -> list[int]:
     return [part.depth + offset for offset in (part.loop.offsets if part.loop else (0,))]
 
 
-def find_layers(program: Program, inputs: Sequence[Origin]) -> LayerGraph:
-    """Find the layers of a program whose inputs come from the given origins."""
-    return _analyse(program, inputs)[0]
-
-
-def _analyse(
+def analyse(
     program: Program, inputs: Sequence[Origin], inside: bool = False
 ) -> tuple[LayerGraph, list[Origin]]:
-    """What a program holds, and where its outputs come from."""
+    """What a program holds whose inputs come from the given origins, and where its outputs do."""
     graph = LayerGraph([], [], [], [])
     origins = {v: s._replace(root=v) for v, s in zip(program.inputs, inputs, strict=True)}
     chains: dict[int, list[Equation]] = {}
@@ -285,7 +278,7 @@ def _analyse_scan(equation: Equation, inputs: Sequence[Origin]) -> tuple[LayerGr
     rows = [origin.shifted(-1) for origin in rows]
     depth = max((origin.depth for origin in carry if origin.data), default=0)
     while True:  # until what is carried depends on all that it comes to depend on
-        inner, outputs = _analyse(scan.body, [*constants, *carry, *rows], inside=True)
+        inner, outputs = analyse(scan.body, [*constants, *carry, *rows], inside=True)
         pairs = zip(carry, outputs[: len(carry)], strict=True)
         new = [a if a.data or not b.data else Origin(data=True) for a, b in pairs]
         new = [a._replace(depth=depth) if a.data else a for a in new]

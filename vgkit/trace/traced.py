@@ -1,17 +1,186 @@
-"""A model of any library, taken apart into its layers."""
+"""A model of any library: taken apart, run with probes, and its layers."""
 
 import dataclasses
 import functools
+import inspect
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
 
-from vgkit.trace import interpreter, jaxpr
-from vgkit.trace.layers import LayerGraph, LayerOp, Loop, Origin, depths, find_layers
-from vgkit.trace.model import Model, read_model
+from vgkit import _check
+from vgkit.trace import jaxpr
+from vgkit.trace.jaxpr import Constant, Equation, Program, Scan
+from vgkit.trace.layers import LayerGraph, LayerOp, Loop, Origin, analyse, depths
+
+BATCH = "batch"
+"""Name of the batch's axis while a model of one example is mapped over it."""
+
+
+class Model(NamedTuple):
+    """A model and its arguments."""
+
+    function: Callable  # (parameters, inputs) -> outputs, any pytree
+    parameters: list[Any]  # floating-point arrays
+    names: list[str]  # their paths in the parameters' tree
+    inputs: list[Any]  # leaves of x, examples first
+    examples: int
+    tree: Callable  # makes a tree like the parameters' of such arrays, with None for other leaves
+
+
+def floating(value: Any) -> bool:
+    """Whether a leaf is an array of real floating-point numbers."""
+    return isinstance(value, (jax.Array, np.ndarray, np.floating)) and jnp.issubdtype(
+        value.dtype, jnp.floating
+    )
+
+
+def read_model(model: Any, params: Any, x: Any) -> Model:
+    """Check a model and its arguments, and take their trees apart."""
+    function, params = as_function(model, params)
+    leaves, treedef = jax.tree.flatten(params)
+    places = [i for i, leaf in enumerate(leaves) if floating(leaf) and np.size(leaf)]
+    if not places:
+        kinds = ", ".join(sorted({type(leaf).__name__ for leaf in leaves})) or "nothing"
+        raise ValueError(f"params must hold a floating-point array; it holds {kinds}")
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    names = [jax.tree_util.keystr(paths[i], simple=True, separator="/") for i in places]
+    # Flax's variables add a last part to the path that tells nothing.
+    names = [name.removesuffix("/value").removesuffix("/raw_value") for name in names]
+    inputs, inputs_tree = jax.tree.flatten(x)
+    inputs = [jnp.asarray(value) for value in inputs]
+    examples = count_examples("x", inputs)
+    _check.finite("x", filter(floating, inputs))
+
+    def tree(arrays: Sequence[Any], others: Sequence[Any] = (None,) * len(leaves)) -> Any:
+        by_place = dict(zip(places, arrays, strict=True))
+        return treedef.unflatten([by_place.get(i, leaf) for i, leaf in enumerate(others)])
+
+    def of_arrays(parameters: Sequence[Any], inputs: Sequence[Any]) -> Any:
+        return function(tree(parameters, leaves), inputs_tree.unflatten(inputs))
+
+    parameters = [jnp.asarray(leaves[i]) for i in places]
+    try:
+        jax.eval_shape(of_arrays, parameters, inputs)
+    except Exception as error:  # whatever the user's function raises
+        raise ValueError(
+            "model must be a function (params, x) of the parameters and the whole batch; "
+            f"called so it raised {type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from error
+    return Model(of_arrays, parameters, names, inputs, examples, tree)
+
+
+def as_function(model: Any, params: Any) -> tuple[Callable, Any]:
+    """The model as a function (params, x) of a batch, and its parameters.
+
+    Modules of Flax nnx hold their parameters, and so do Equinox's and any other pytree that can be
+    called with one example. A linen module has its `apply`, a pair of Haiku's `transform` likewise.
+    """
+    flax = any(kind.__module__.startswith("flax.") for kind in type(model).__mro__)
+    if params is None and flax and not hasattr(model, "apply"):
+        from flax import nnx
+
+        graph, state = nnx.split(model)
+        return lambda state, x: nnx.merge(graph, state)(x), state
+    if params is None and callable(model) and any(map(floating, jax.tree.leaves(model))):
+        return lambda module, x: jax.vmap(module, axis_name=BATCH)(x), model
+    if hasattr(model, "apply") and (flax or not callable(model)):
+        if params is None:
+            raise ValueError("params must be the variables of the model; got None")
+        model = model.apply
+    if not callable(model):
+        raise ValueError(f"model must be a function (params, x) -> outputs; got {model!r}")
+    if list(inspect.signature(model).parameters)[1:2] == ["rng"]:  # of hk.transform
+        return lambda params, x: model(params, None, x), params
+    return model, params
+
+
+def count_examples(argument: str, arrays: Sequence[Any]) -> int:
+    """Number of examples along the first axis of some arrays."""
+    sizes = {np.shape(array)[0] if np.ndim(array) else None for array in arrays}
+    if len(sizes) != 1 or None in sizes:
+        shapes = [np.shape(array) for array in arrays]
+        raise ValueError(f"{argument} must have one row for each example; got shapes {shapes}")
+    (examples,) = sizes
+    if not examples:
+        raise ValueError(f"{argument} must hold at least one example; got an empty batch")
+    return examples
+
+
+def run_program(
+    program: Program,
+    args: Sequence[Any],
+    probes: Mapping[int, Array],
+    record: Collection[int] = (),
+    wide: bool = False,
+) -> tuple[list[Any], dict[int, Any]]:
+    """Outputs of a program with `probes` added to variables, and the values of those in `record`.
+
+    Both have one more axis in front for variables inside a scan. With `wide` everything is computed
+    in float64, even where the program asks for a narrower format.
+    """
+    values: dict[int, Any] = {}
+    recorded: dict[int, Any] = {}
+
+    def read(operand: int | Constant) -> Any:
+        value = operand.value if isinstance(operand, Constant) else values[operand]
+        return widen(value) if wide else value
+
+    def put(variables: Sequence[int], results: Sequence[Any]) -> None:
+        for v, value in zip(variables, results, strict=True):
+            values[v] = value + probes[v] if v in probes else value
+
+    def repeat(scan: Scan, inputs: Sequence[Any]) -> list[Any]:
+        constants, carry, rows = scan.split(inputs)
+        inside = {v: probe for v, probe in probes.items() if v in scan.body.shapes}
+
+        def iteration(carry: list, row: tuple) -> tuple[list, tuple]:
+            row, probes = row
+            args = [*constants, *carry, *row]
+            outputs, recorded = run_program(scan.body, args, probes, record, wide)
+            new = [widen(value) if wide else value for value in outputs[: len(carry)]]
+            return new, (outputs[len(carry) :], recorded)
+
+        carry, (stacked, inner) = jax.lax.scan(
+            iteration, carry, (rows, inside), length=scan.length, reverse=scan.reverse
+        )
+        recorded.update(inner)
+        return [*carry, *stacked]
+
+    put(program.inputs, args)
+    for equation in program.equations:
+        inputs = [read(operand) for operand in equation.inputs]
+        scan = equation.scan
+        put(equation.outputs, repeat(scan, inputs) if scan else apply(equation, inputs, wide))
+    recorded |= {v: values[v] for v in record if v in values}
+    return [read(operand) for operand in program.outputs], recorded
+
+
+def apply(equation: Equation, inputs: Sequence[Any], wide: bool = False) -> list[Any]:
+    """Carry out one equation that is no scan."""
+    if not wide:
+        return jaxpr.bind(equation, inputs)
+    rule = jaxpr.custom_rule(equation)
+    if rule is None:
+        return jaxpr.bind(equation, inputs, **jaxpr.wider(equation))
+    name, inner = rule
+    expected = [inner.shapes[v].dtype for v in inner.inputs]
+    if all(v.dtype == dtype for v, dtype in zip(inputs, expected, strict=True)):
+        return jaxpr.bind(equation, inputs)
+    if name == "relu":  # its derivative at 0 is 0 by its rule alone
+        return [jax.nn.relu(*inputs)]
+    return run_program(inner, inputs, {}, wide=True)[0]
+
+
+def widen(value: Any) -> Any:
+    """A floating-point value in float64; any other as it is."""
+    dtype = getattr(value, "dtype", None)
+    narrow = dtype is not None and jnp.issubdtype(dtype, jnp.floating) and dtype != jnp.float64
+    return value.astype(jnp.float64) if narrow else value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +262,11 @@ class Traced:
                 layers.append(layer)
         return sorted(layers, key=lambda layer: layer.depth)
 
+    @property
+    def data(self) -> set[int]:
+        """Variables that hold the data of layers."""
+        return {op.h for op in self.graph.layers}
+
     def shape(self, variable: int) -> jax.ShapeDtypeStruct:
         """Shape and dtype of a variable, for one inside a scan those in one iteration."""
         bodies = [e.scan.body for e in self.program.equations if e.scan]
@@ -100,14 +274,23 @@ class Traced:
 
     def probes(self) -> dict[int, Any]:
         """Zeros for the z of every layer and for every cut."""
-        parts = [((op.z,), op.loop) for op in self.graph.layers]
-        parts += [(cut.variables, cut.loop) for cut in self.graph.cuts]
+        loops = {op.z: op.loop for op in self.graph.layers}
+        loops |= {v: cut.loop for cut in self.graph.cuts for v in cut.variables}
 
         def zeros(variable: int, loop: Loop | None) -> Any:
             like, rows = self.shape(variable), () if loop is None else (len(loop.offsets),)
             return jnp.zeros((*rows, *like.shape), jnp.float64 if self.wide else like.dtype)
 
-        return {v: zeros(v, loop) for variables, loop in parts for v in variables}
+        return {v: zeros(v, loop) for v, loop in loops.items()}
+
+    def at_cuts(self, arrays: Mapping[int, Any]) -> dict[int, list[Any]]:
+        """The cuts' own parts of arrays that are known by variable, by depth."""
+        parts: dict[int, list[Any]] = {}
+        for cut in self.graph.cuts:
+            own = [arrays[v] for v in cut.variables]
+            for t, depth in enumerate(depths(cut)):
+                parts[depth] = own if cut.loop is None else [array[t] for array in own]
+        return parts
 
     def run(
         self,
@@ -116,21 +299,20 @@ class Traced:
         probes: Mapping[int, Any],
         record: Collection[int] = (),
     ) -> tuple[Any, dict[int, Any]]:
-        """Outputs, and the values of the variables in `record`; see `interpreter.run`."""
+        """Outputs, and the values of the variables in `record`; see `run_program`."""
         args = [*parameters, *inputs]
-        outputs, recorded = interpreter.run(self.program, args, probes, record, self.wide)
+        outputs, recorded = run_program(self.program, args, probes, record, self.wide)
         return jax.tree.structure(self.outputs).unflatten(outputs), recorded
 
     def widened(self) -> "Traced":
         """The same in float64; runs inside `jaxpr.enable_x64(True)` only."""
         with jaxpr.enable_x64(True):
             try:
-                return _traced(self.model, interpreter.widen, wide=True)
+                return _traced(self.model, widen, wide=True)
             except TypeError:  # the model insists on its format: each operation is widened alone
                 return dataclasses.replace(self, wide=True)
 
     def __repr__(self) -> str:
-        """A line for each layer."""
         width = max([len("layer"), *(len(layer.name) for layer in self.layers)])
         lines = [f"{la.name:{width}}{la.depth:7}{la.units:7}" for la in self.layers]
         missing = [f"Not traced, though layers are inside: {name}" for name in self.graph.opaque]
@@ -148,10 +330,6 @@ def read(model: Any, params: Any, x: Any) -> Traced:
         params: Any pytree with floating-point arrays, such as a list of (w, b); None if `model`
             holds them.
         x: A batch, examples along the first axis; a pytree of such arrays will do.
-
-    Raises:
-        ValueError: If `model` can't be called so, `params` hold no floating-point array, or `x` is
-            empty or not finite.
     """
     return _traced(read_model(model, params, x), lambda value: value, wide=False)
 
@@ -161,4 +339,4 @@ def _traced(model: Model, convert: Callable, wide: bool) -> Traced:
     program, outputs = jaxpr.trace(model.function, parameters, inputs)
     origins = [Origin(leaves=frozenset([i])) for i in range(len(parameters))]
     origins += [Origin(data=True)] * len(inputs)
-    return Traced(model, program, find_layers(program, origins), outputs, wide)
+    return Traced(model, program, analyse(program, origins)[0], outputs, wide)
