@@ -37,8 +37,12 @@ $(VENV)/.test: tests/requirements.txt $(VENV)/.book
 
 # Most programs of pages and tests run once or a few times, so XLA had better compile them fast; and two
 # pages keep two cores busy, so it need not split a program to compile its parts at once.
-FAST := --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
-book lab test check latest oldest mutations: export XLA_FLAGS := $(or $(XLA_FLAGS),$(FAST))
+# XLA stops at a flag that it does not know; the last one is gone in JAX 0.12 (there: make test EMITTERS=).
+GIVEN := $(XLA_FLAGS)
+EMITTERS = --xla_cpu_use_fusion_emitters=false
+FAST = --xla_backend_optimization_level=1 --xla_cpu_parallel_codegen_split_count=1 $(EMITTERS)
+latest: EMITTERS =
+book lab test check latest oldest mutations: export XLA_FLAGS = $(or $(GIVEN),$(FAST))
 book: $(VENV)/.book ## Execute and build the book
 	$(BIN)/jupyter-book build . -W --keep-going $(FLAGS)
 
