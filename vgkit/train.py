@@ -15,7 +15,6 @@ from vgkit.grads.measure import loss_function, prepare
 __all__ = ["History", "Run", "fit"]
 
 Model = nets.Net | recurrent.Network
-PROBE = 128  # examples that show the layers' signals
 
 
 class Data(NamedTuple):
@@ -30,7 +29,7 @@ class Data(NamedTuple):
 class History(NamedTuple):
     """One training run: a row for every few steps, the initial network first.
 
-    What has a number for each layer is of the probe batch, the first 128 training examples, or None
+    What has a number for each layer is of the probe batch, the first training examples, or None
     where only losses were recorded. Sizes are RMS over all elements of a layer's weights (biases
     left out), units and examples; the output layer comes last.
 
@@ -94,6 +93,7 @@ def fit(
     loss: str | grads.Loss = "cross_entropy",
     every: int | None = None,
     layers: bool = True,
+    probe: int = 128,
     extra: Callable | None = None,
     seeds: bool = False,
 ) -> Run:
@@ -121,6 +121,7 @@ def fit(
         loss: A key of `grads.LOSSES`, or a function (output, target) -> scalar of one example.
         every: Steps from one row of the history to the next; an epoch if left out.
         layers: Whether to record every layer's signals, of a `nets.Net`; it is slower.
+        probe: How many of the first training examples show the layers' signals, at most.
         extra: Function (net, x, signals) -> arrays to record as well, with x the probe batch and
             its `grads.Signals`.
         seeds: Whether `net` holds many networks, on a leading axis of every array, as all that is
@@ -138,12 +139,13 @@ def fit(
     batch = examples if batch is None else _check.int_at_least("batch", batch, 1)
     if batch > examples:
         raise ValueError(f"batch must be at most {examples}, the training examples; got {batch}")
+    probe = _check.int_at_least("probe", probe, 1) if layers else None
     per_epoch = examples // batch
     every = per_epoch if every is None else _check.int_at_least("every", every, 1)
     if epochs * per_epoch % every:
         raise ValueError(f"every must divide the {epochs * per_epoch} steps; got {every}")
     keys = jax.random.split(key, len(jax.tree.leaves(net)[0])) if seeds else key
-    settings = optimiser, loss, epochs, batch, every, layers, extra, seeds
+    settings = optimiser, loss, epochs, batch, every, probe, extra, seeds
     return _run(net, data, keys, settings)
 
 
@@ -166,17 +168,17 @@ def _prepared(net: Model, data: Any, loss: str | grads.Loss) -> tuple[Data, grad
 
 @partial(jax.jit, static_argnums=3)
 def _run(net: Model, data: Data, key: Array, settings: tuple) -> Run:
-    optimiser, loss, epochs, batch, every, layers, extra, seeds = settings
+    optimiser, loss, epochs, batch, every, probe, extra, seeds = settings
     examples = len(data.x_train)
     per_epoch = examples // batch
 
     def one(initial: Model, key: Array) -> Run:
         def record(net: Model, step: Array, ratios: Array) -> History:
             row = _scores(net, data, step, step / per_epoch, loss)
-            if not layers:
+            if probe is None:
                 return row
-            x = data.x_train[:PROBE]
-            signals = grads.signals(net, x, data.y_train[:PROBE], loss=loss)
+            x = data.x_train[:probe]
+            signals = grads.signals(net, x, data.y_train[:probe], loss=loss)
             moved = jax.tree.map(jnp.subtract, net, initial)
             dead, saturated = _flat_shares(net, x)
             return row._replace(
@@ -191,7 +193,7 @@ def _run(net: Model, data: Data, key: Array, settings: tuple) -> Run:
             )
 
         def update_ratios(updates: Model, net: Model) -> Array:
-            if not layers:
+            if probe is None:
                 return jnp.zeros(())
             return grads.per_layer(updates).norms() / grads.per_layer(net).norms()
 

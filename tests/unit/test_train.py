@@ -96,12 +96,12 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_training_agrees_with_numpy(case):
     loss, name, skip, batch, momentum, every = CASES[case]
-    rate, epochs, probe = 0.2, 3, 21
+    rate, epochs, probe = 0.2, 3, 11
     net, given = network(activation=name, skip=skip), examples(loss)
     optimiser = optax.chain(optax.sgd(rate, momentum), monitor.record(rows=99))
     run = train.fit(
         net, given, optimiser, key=KEY, epochs=epochs, batch=batch,
-        loss=loss, every=every, extra=training_viewer.histograms,
+        loss=loss, every=every, probe=probe, extra=training_viewer.histograms,
     )  # fmt: skip
     batches = batches_by_hand(KEY, 21, epochs, batch)
     assert len(monitor.read(run.state).step) == -(-len(batches) // 10)
@@ -313,6 +313,7 @@ BAD = {
     "epochs must be a whole number of at least 1; got 0": {"epochs": 0},
     "batch must be a whole number of at least 1; got 0": {"batch": 0},
     "batch must be at most 21, the training examples; got 22": {"batch": 22},
+    "probe must be a whole number of at least 1; got 0": {"probe": 0},
     "every must divide the 2 steps; got 3": {"every": 3},
     "loss must be one of .*'hinge'": {"loss": "hinge"},
     "optimiser must be an optax.GradientTransformation.*got 0.1": {"optimiser": 0.1},
