@@ -1,4 +1,4 @@
-"""Oracles: IEEE 754's formulas, NumPy with ml_dtypes, PyTorch, and nets of powers of two.
+"""Oracles: IEEE 754's formulas, NumPy with ml_dtypes, and nets of powers of two.
 
 In those nets every product is a power of two, so that it is known by hand which entry of which
 layer falls below the smallest number of a format.

@@ -176,6 +176,13 @@ def test_gradients_agree_with_pytorch(norm):
         np.testing.assert_allclose(net(x[2], statistics=running), expected[2], rtol=1e-11)
 
 
+def test_running_statistics_by_hand():
+    running = nets.Statistics(jnp.zeros(2), jnp.ones(2))
+    measured = nets.Statistics(jnp.ones(2), jnp.full(2, 5.0))
+    (after,) = nets.moving_average([running], [measured])
+    np.testing.assert_allclose(after, [[0.1, 0.1], [1.4, 1.4]])  # 0.9 of the old, 0.1 of the new
+
+
 def test_convolution_by_hand():
     layer = Conv(jnp.arange(9.0).reshape(1, 1, 3, 3), jnp.array([0.5]), side=3)
     assert layer.input_shape == (1, 3, 3)

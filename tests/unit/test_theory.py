@@ -1,4 +1,4 @@
-"""Theory against closed forms, other quadratures, published values, and measured networks."""
+"""Theory against closed forms, other quadratures, and measured networks."""
 
 import itertools
 import math
