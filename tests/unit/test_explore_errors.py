@@ -19,7 +19,7 @@ def raises(error):
 
 
 WRONG = {
-    "ValueError: compute must return power, which the chart shows; got powers, sentence":
+    "ValueError: compute must return power, which the explorer shows; got powers, sentence":
         lambda base, mode: {"powers": base ** jnp.arange(1.0, 5), "sentence": 0},
     r"ValueError: .* arrays of shape \(points,\); got power of shape \(3, 4\)":
         lambda base, mode: {"power": jnp.ones((3, 4)) * base},
