@@ -122,7 +122,9 @@ def test_the_python_makes_what_the_page_shows(three, second):
     assert button.count() == 1  # one for both charts
     button.focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelectorAll('[role=status]')[1].textContent !== ''")
+    page.wait_for_function(
+        "document.querySelectorAll('[role=status]')[1].textContent.includes('Python')"
+    )
     assert root.locator("[role=status]").first.text_content() == "Three lines of Python are copied."
     code = page.evaluate("navigator.clipboard.readText()")
     _, move, numbers = code.splitlines()

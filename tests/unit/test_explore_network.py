@@ -189,7 +189,9 @@ def test_variants_are_drawn():
     for name, value in given.items():
         view = explore.network(1, **{name: value})
         arguments = f"{json.dumps(view)}, {json.dumps(chain)}"
-        drawn = in_javascript(f"netPicture({arguments}, [], netFrame({arguments}, [], 700))")
+        drawn = in_javascript(
+            f"netPicture({arguments}, [], netFrame({arguments}, [], 700)).join('')"
+        )
         assert all(text in drawn for text in texts.get(name, ["vg-arc"])), name
         assert drawn.count("vg-nothing") == 1
 

@@ -308,10 +308,10 @@ function legend(items) {
   return items.map((item) => `<li${item.number ? ' class="vg-held-name"' : ""}>${swatch(item)}${words(item)}</li>`).join("");
 }
 
-// The inside of the chart's picture.
+// The parts of the chart's picture.
 function pictureOf(spec, data, held, frame) {
   const before = held.map((one, i) => drawSeries(spec, one.data, frame, i)).join("");
-  return `${drawAxes(spec, frame)}${before}${drawSeries(spec, data, frame)}${drawNotes(frame)}`;
+  return [drawAxes(spec, frame), before, drawSeries(spec, data, frame), drawNotes(frame)];
 }
 
 function table(spec, data, setting) {
@@ -384,6 +384,7 @@ function startView(model, spec, first, parent, more) {
   let width = 0;
   let frame = null;
   let listed = "";
+  let drawn = [];
   let cursor = null;
   let announcement = 0;
 
@@ -424,13 +425,20 @@ function startView(model, spec, first, parent, more) {
     return true;
   }
 
-  // A picture that keeps its size leaves the page around it as it lies.
+  // A picture that keeps its size leaves the page around it as it lies, and a part that is as it was
+  // is left alone.
   function paint() {
-    const drawing = `${kind.picture(spec, model.get("data"), held, frame, player?.step())}<path class="vg-cursor"/>`;
+    const parts = kind.picture(spec, model.get("data"), held, frame, player?.step());
     const svg = picture.firstChild;
-    if (svg?.getAttribute("width") === `${width}` && svg.getAttribute("height") === `${frame.height}`) svg.innerHTML = drawing;
-    else picture.innerHTML = `<svg viewBox="0 0 ${width} ${frame.height}" width="${width}" height="${frame.height}" aria-hidden="true">${drawing}</svg>`;
+    const kept = svg?.getAttribute("width") === `${width}` && svg.getAttribute("height") === `${frame.height}` && parts.length === drawn.length;
+    if (kept) parts.forEach((part, i) => part !== drawn[i] && (svg.children[i].innerHTML = part));
+    else picture.innerHTML = `<svg viewBox="0 0 ${width} ${frame.height}" width="${width}" height="${frame.height}" aria-hidden="true">${parts.map((part) => `<g>${part}</g>`).join("")}<path class="vg-cursor"/></svg>`;
+    drawn = parts;
     showCursor();
+  }
+
+  function tabulate() {
+    if (more.open) values.innerHTML = table(spec, model.get("data"), model.get("setting"));
   }
 
   function draw() {
@@ -450,7 +458,7 @@ function startView(model, spec, first, parent, more) {
     const signs = legend(kind.legend(spec, data, held));
     if (signs !== listed) names.innerHTML = listed = signs;
     hold.disabled = held.some((one) => one.setting === setting);
-    if (more.open) values.innerHTML = table(spec, data, setting);
+    tabulate();
     root.dataset.setting = setting;
     // Spoken once the control rests, not at every step of a drag.
     clearTimeout(announcement);
@@ -505,7 +513,7 @@ function startView(model, spec, first, parent, more) {
     if (document.activeElement !== reader && pointerType !== "touch") cursor = null;
     showCursor();
   });
-  more.addEventListener("toggle", draw);
+  more.addEventListener("toggle", tabulate);
   const print = () => {
     measure();
     renewed();

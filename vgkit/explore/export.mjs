@@ -56,7 +56,7 @@ function savedPicture({ title, spec, data, setting, summary, held, step }) {
   host.innerHTML =
     `<svg xmlns="${SVG}" viewBox="0 0 ${width} ${total}" width="${width}" height="${total}" font-family="system-ui, 'Segoe UI', Helvetica, Arial, sans-serif" role="img">` +
     `<title>${escapeText(title)}</title><desc>${escapeText([summary, setting].filter(Boolean).join(" "))}</desc><rect class="vg-ground" width="${width}" height="${total}"/>` +
-    `${rows.join("")}<g transform="translate(0 ${y})">${kind.picture(spec, data, held, frame, step)}</g></svg>`;
+    `${rows.join("")}<g transform="translate(0 ${y})">${kind.picture(spec, data, held, frame, step).join("")}</g></svg>`;
   document.body.append(host);
   try {
     const svg = host.firstChild;

@@ -219,35 +219,44 @@ function drawRow(spec, data, frame, step, way, reached) {
   return parts.join("");
 }
 
+// A frame around the units that the signal has reached.
+function drawFront({ left, pitch, row, lane, lanesAt, wide }, way, layer) {
+  if (way !== "forward" && way !== "backward") return "";
+  const half = Math.max(wide + 3, 4);
+  const more = row > NET.row ? -5 : 3;
+  const box = (y) => `<rect class="vg-front ${way}" x="${round(left + (layer + 0.5) * pitch - half)}" y="${round(y - more)}" width="${round(2 * half)}" height="${lane + 2 * more}" rx="${Math.min(half, 8)}"/>`;
+  return lanesAt.map(box).join("");
+}
+
+function drawHeadings(spec, { left, right, width, side, out, lanesAt }, way) {
+  const y = 16;
+  const parts = [];
+  if (way === "forward" || way === "input") parts.push(label((left + right) / 2, y, "activations →", "vg-run-text"));
+  if (way === "backward") parts.push(label((left + right) / 2, y, `← ${escapeText(spec.signal)}`, "vg-back-text"));
+  if (side) parts.push(label(NET.pad + side / 2, y, "input"));
+  if (out) parts.push(label(width - NET.pad - out / 2, y, "output"));
+  const named = spec.lanes.length > 1 ? spec.lanes : [];
+  return parts.concat(named.map((lane, i) => label(left, lanesAt[i] - 7, escapeText(lane.label), "vg-tick", "start"))).join("");
+}
+
+// The parts of the picture: most of them stay as they are from step to step.
 function netPicture(spec, data, held, frame, step = Infinity) {
-  const { layers, nodes, left, right, pitch, width } = frame;
+  const { layers, nodes } = frame;
   const now = Math.min(step, lastStep(layers));
   const { way, layer } = phaseOf(now, layers);
   const reached = (one) => way === "backward" && one >= layer;
-  const parts = [drawFans(data, frame), drawEdges(spec, data, frame, reached), drawLinks(spec, data, frame)];
-  if (way === "forward" || way === "backward") {
-    const x = left + (layer + 0.5) * pitch;
-    const half = Math.max(frame.wide + 3, 4);
-    const more = frame.row > NET.row ? -5 : 3;
-    for (const y of frame.lanesAt) parts.push(`<rect class="vg-front ${way}" x="${round(x - half)}" y="${round(y - more)}" width="${round(2 * half)}" height="${frame.lane + 2 * more}" rx="${Math.min(half, 8)}"/>`);
-  }
+  const columns = Array.from({ length: layers }, () => "");
   for (const { x, y, layer: one, lane, at } of nodes) {
     const names = spec.lanes[lane];
-    const back = reached(one);
-    const value = back ? data[names.error]?.[at] : one < now ? data[names.activation]?.[at] : undefined;
-    parts.push(cell(round(x), round(y), round(frame.wide), 8.5, frame.circles, value, back ? spec.backward : spec.forward, back ? "vg-back" : "vg-run"));
+    const [name, domain, hue] = reached(one) ? [names.error, spec.backward, "vg-back"] : [names.activation, spec.forward, "vg-run"];
+    const value = reached(one) || one < now ? data[name]?.[at] : undefined;
+    columns[one] += cell(round(x), round(y), round(frame.wide), 8.5, frame.circles, value, domain, hue);
   }
-  const [middleX, headline] = [(left + right) / 2, 16];
-  if (way === "forward" || way === "input") parts.push(label(middleX, headline, "activations →", "vg-run-text"));
-  if (way === "backward") parts.push(label(middleX, headline, `← ${escapeText(spec.signal)}`, "vg-back-text"));
-  parts.push(drawInput(data, frame, way === "input"), drawOutput(data, frame, now > layers, way === "backward"));
-  if (frame.side) parts.push(label(NET.pad + frame.side / 2, headline, "input"));
-  if (frame.out) parts.push(label(width - NET.pad - frame.out / 2, headline, "output"));
-  spec.lanes.forEach(({ label: text }, i) => {
-    if (spec.lanes.length > 1) parts.push(label(left, frame.lanesAt[i] - 7, escapeText(text), "vg-tick", "start"));
-  });
-  parts.push(drawRow(spec, data, frame, now, way, reached));
-  return parts.join("");
+  return [
+    drawFans(data, frame), drawEdges(spec, data, frame, reached), drawLinks(spec, data, frame), drawFront(frame, way, layer),
+    ...columns, drawHeadings(spec, frame, way), drawInput(data, frame, way === "input"),
+    drawOutput(data, frame, now > layers, way === "backward"), drawRow(spec, data, frame, now, way, reached),
+  ];
 }
 
 // ---- words -----------------------------------------------------------------------------------
