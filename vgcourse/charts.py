@@ -31,13 +31,14 @@ SIGNALS = (
 """Sentences in the order of `outcome`."""
 
 
-def net(units: int = 8) -> dict[str, Any]:
+def net(units: int = 8, skip: str | None = None) -> dict[str, Any]:
     """The network view of one example, with the sentences of `signals`.
 
     Args:
         units: The most units of a layer that are drawn.
+        skip: Name of a number that says whether there are skip connections.
     """
-    return network(units, summary=SIGNALS)
+    return network(units, summary=SIGNALS, skip=skip)
 
 
 def signals(size: str = "RMS over units and examples") -> dict[str, Any]:

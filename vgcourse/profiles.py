@@ -104,17 +104,19 @@ def one_example(
         units: How many units of each layer are drawn.
 
     Returns:
-        A function (depth, activation, initialiser), as `profiles` returns it. It adds to the arrays
-        of `grads.unit_signals` what `charts.signals` draws, for the one example.
+        A function (depth, activation, initialiser, skip=0), as `profiles` returns it. It adds to
+        the arrays of `grads.unit_signals` what `charts.signals` draws, for the one example.
     """
     profile = profiles(networks, x[None], y[None])
     stacked = _all_stacked(networks)
 
-    def at(depth: Number, activation: Number, initialiser: Number) -> dict[str, Array]:
+    def at(
+        depth: Number, activation: Number, initialiser: Number, skip: Number = 0
+    ) -> dict[str, Array]:
         net = jax.tree.map(lambda leaf: leaf[initialiser], stacked)
         phi = activations.by_index(activation, ACTIVATIONS)
-        net = net.replace(depth=jnp.asarray(depth), activation=phi)
-        return profile(depth, activation, initialiser, 0) | grads.unit_signals(
+        net = net.replace(depth=jnp.asarray(depth), activation=phi, skip=jnp.asarray(skip))
+        return profile(depth, activation, initialiser, skip) | grads.unit_signals(
             net, x, y, units=units
         )
 

@@ -1,8 +1,10 @@
 """Claims on the product of factors that the error signal goes through."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from vgcourse import chain_rule as page
+from vgcourse import depth
 from vgcourse.claims.claim import Claim, Numbers
 from vgcourse.claims.programs import (
     final_accuracy,
@@ -20,8 +22,8 @@ def _with_depth() -> Numbers:
     The factor is that of the first 10 layers, which the signal crosses 9 times; of 50 it is 49.
     """
     numbers = {}
-    for name, init in (("sigmoid", "glorot"), ("tanh", "glorot"), ("relu", "he")):
-        few, many = (ratio(name, f"{init}_normal", depth) for depth in (10, 50))
+    for name in depth.PAIRS:
+        few, many = np.asarray(depth.shares_of(seeds(), jnp.array([10, 50]), name)).T
         numbers |= {f"{name}_ratio": many, f"{name}_excess": many / few ** (49 / 9)}
     return numbers
 
@@ -52,9 +54,9 @@ def _bound() -> Numbers:
 
 
 def _shallow() -> Numbers:
-    ratios = {f"ratio_{depth}": ratio("sigmoid", "glorot_normal", depth) for depth in (2, 4, 10)}
+    ratios = {f"ratio_{layers}": ratio("sigmoid", "glorot_normal", layers) for layers in (2, 4, 10)}
     return ratios | {
-        f"accuracy_{depth}": final_accuracy("sigmoid, Glorot", depth) for depth in (1, 2, 10)
+        f"accuracy_{layers}": final_accuracy("sigmoid, Glorot", layers) for layers in (1, 2, 10)
     }
 
 
@@ -74,7 +76,7 @@ CLAIMS = (
         "Signal left after 50 layers: sigmoid {sigmoid_ratio}, tanh {tanh_ratio}, ReLU "
         "{relu_ratio}; over what the factor of the first 10 layers, repeated, would leave: sigmoid "
         "{sigmoid_excess}, tanh {tanh_excess}, ReLU {relu_excess}.",
-        "depth", "How it goes with depth",
+        "depth", "Exponential or not?",
     ),
     Claim(
         "C02", ("D0",),

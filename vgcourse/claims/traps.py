@@ -6,6 +6,7 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
+from vgcourse import depth
 from vgcourse.claims.claim import Claim, Numbers
 from vgcourse.claims.programs import (
     BATCH,
@@ -17,16 +18,17 @@ from vgcourse.claims.programs import (
     norms,
     norms_at_start,
     ratio,
+    seeds,
     trained,
 )
 from vgkit import data, grads, nets, train
 
 
 def _zero_mean() -> Numbers:
-    start = norms_at_start("tanh", "normal", 30, std=(3 * 64) ** -0.5)
+    start = depth.looks_healthy_of(seeds())
     return {
-        "weights": first_over_last(start.weight_gradients),
-        "signal": first_over_last(start.error_signals),
+        "weights": first_over_last(start.weights),
+        "signal": first_over_last(start.signal),
     }
 
 
@@ -132,7 +134,7 @@ CLAIMS = (
         and e["signal"].largest < 1e-5,
         "tanh, 30 layers, small weights: layer 1 has {weights} times the weight gradient of layer "
         "30, and {signal:.0e} of its error signal.",
-        "depth", "A surprise",
+        "depth", "A net that looks healthy",
     ),
     Claim(
         "T2", (),
