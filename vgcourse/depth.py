@@ -166,7 +166,9 @@ def explorer() -> explore.Explorer:
     one = profiles.one_example(drawn, digits.x_train[33], digits.y_train[33], units=UNITS)
     positions = jnp.array([profiles.ACTIVATIONS.index(name) for name in NAMES])
 
-    def compute(depth: Array, activation: Array, initialiser: Array, skip: Array) -> dict:
+    def compute(
+        depth: int | Array, activation: int | Array, initialiser: int | Array, skip: int | Array
+    ) -> dict[str, Array]:
         result = one(depth, positions[activation], initialiser, skip)
         return result | {"skip": jnp.asarray(skip, float)}
 
@@ -193,7 +195,7 @@ def with_activation(phi: activations.Function) -> Callable[..., dict[str, Array]
     digits = data.digits()
     x, y = digits.x_train[33], digits.y_train[33]
 
-    def compute(depth: Array) -> dict[str, Array]:
+    def compute(depth: int | Array) -> dict[str, Array]:
         here = net.replace(depth=depth)
         units = grads.unit_signals(here, x, y, units=UNITS)
         signals = grads.signals(here, x[None], y[None])
@@ -343,6 +345,7 @@ def numbers() -> dict[str, float]:
         "signal_ratio": np.median(healthy.signal[:, 0] / healthy.signal[:, -1]),
         "input_ratio": np.median(healthy.inputs[:, -1] / healthy.inputs[:, 0]),
         "weight_size": medians.weights[0],
+        "small": SMALL,
         "plateau_weights": plateau["weights"][0],
         "plateau_signal": plateau["signal"][0],
         "one_layer": accuracy("tanh, Glorot", 1),
