@@ -52,9 +52,8 @@ def error_sizes() -> Float[np.ndarray, "seeds layers"]:
 
 def factor_per_layer() -> float:
     """By which factor such a net multiplies the error signal, layer by layer: median of seeds."""
-    return 10 ** -float(
-        np.median([grads.decades_per_layer(jnp.asarray(row)) for row in error_sizes()])
-    )
+    decades = jax.vmap(grads.decades_per_layer)(jnp.asarray(error_sizes()))
+    return 10 ** -float(jnp.median(decades))
 
 
 def picture_network() -> diagrams.Diagram:
