@@ -179,7 +179,7 @@ def test_gradients_agree_with_pytorch(norm):
 def test_running_statistics_by_hand():
     running = nets.Statistics(jnp.zeros(2), jnp.ones(2))
     measured = nets.Statistics(jnp.ones(2), jnp.full(2, 5.0))
-    (after,) = nets.moving_average([running], [measured])
+    (after,) = optax.incremental_update([measured], [running], 0.1)
     np.testing.assert_allclose(after, [[0.1, 0.1], [1.4, 1.4]])  # 0.9 of the old, 0.1 of the new
 
 
