@@ -23,7 +23,6 @@ HEAD = re.compile(
     re.DOTALL,
 )
 NEED = re.compile(r"([^()]*)\((?:both )?(necessary|helpful)\)")
-ROW, MARGIN = 30, 200
 
 
 class Page(NamedTuple):
@@ -57,63 +56,24 @@ def lessons() -> dict[str, Page]:
     return {page.label: page for page in pages if page}
 
 
-def before(pages: dict[str, Page], label: str) -> set[str]:
-    """All pages that a page needs, directly or through another."""
-    needs = pages[label].needs
-    return {*needs, *(name for need in needs for name in before(pages, need))}
-
-
-def lines(pages: dict[str, Page]) -> list[tuple[str, str, str]]:
-    """Pairs of pages to join, and how. A line that follows from others is left out."""
-    pairs = []
-    for label, page in pages.items():
-        through = {name for need in page.needs for name in before(pages, need)}
-        pairs += [(name, label, "needs") for name in page.needs if name not in through]
-        known = before(pages, label)
-        pairs += [(name, label, "helps") for name in page.helps if name not in known]
-    return pairs
-
-
-def arc(start: int, end: int, kind: str, rows: int) -> str:
-    """A line in the margin from one row down to another."""
-    y, to, right = ROW * (start + 0.5) + 4, ROW * (end + 0.5) - 4, MARGIN - 8
-    x = right - 1.3 * right * ((end - start) / rows) ** 0.6
-    return (
-        f'<path class="vg-{kind} p{start} p{end}" d="M{right},{y:g} '
-        f'C{x:.0f},{y:g} {x:.0f},{to:g} {right},{to:g}" marker-end="url(#vg-tip)"/>'
-    )
-
-
 def drawn(pages: dict[str, Page], address: dict[str, str]) -> str:
-    """HTML of the map: all pages in order, arcs beside them, and the same as a table."""
-    row = {label: number for number, label in enumerate(pages)}
-    arcs = [arc(row[a], row[b], kind, len(row)) for a, b, kind in lines(pages)]
-    items, body, rules = [], [], []
+    """HTML of the map: a table of all pages in order, and of what each of them needs."""
+    body = []
     for label, page in pages.items():
         link = f'<a href="{address[label]}">{escape(page.title)}</a>'
         inner = ' class="vg-inner"' if page.name.count("/") > 1 else ""
-        items.append(f"<li{inner}>{link} <span>{page.minutes} min</span></li>")
         needs, helped = (
             ", ".join(pages[name].title for name in names) or "–"
             for names in (page.needs, page.helps)
         )
         cells = f"<td>{escape(needs)}</td><td>{escape(helped)}</td><td>{page.minutes}</td>"
-        body.append(f'<tr><th scope="row">{link}</th>{cells}</tr>')
-        rules.append(
-            f".vg-map:has(li:nth-child({row[label] + 1}):is(:hover, :focus-within)) .p{row[label]}"
-        )
+        body.append(f'<tr><th scope="row"{inner}>{link}</th>{cells}</tr>')
     heads = "".join(
         f'<th scope="col">{name}</th>' for name in ("Page", "Needs", "Helped by", "Minutes")
     )
-    height = ROW * len(pages)
     return (
-        f"<style>{', '.join(rules)} {{ stroke: var(--pst-color-link); stroke-width: 2.5; }}</style>"
-        f'<svg viewBox="0 0 {MARGIN} {height}" preserveAspectRatio="none" aria-hidden="true"><defs>'
-        '<marker id="vg-tip" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7"'
-        ' markerUnits="userSpaceOnUse"><path d="M0,0 L8,4 L0,8 z"/></marker></defs>'
-        f"{''.join(arcs)}</svg><ol>{''.join(items)}</ol>"
-        "<details><summary>The same as a table</summary><table><caption>What each page needs"
-        f"</caption><thead><tr>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table></details>"
+        "<table><caption>What each page needs</caption>"
+        f"<thead><tr>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     )
 
 
@@ -124,7 +84,7 @@ def minutes(node: nodes.Node, pages: dict[str, Page]) -> int:
 
 
 def fill(app: Sphinx, doctree: nodes.document) -> None:
-    """Draw the map and add up the routes of one page of the book."""
+    """Write the map and add up the routes of one page of the book."""
     marked = [
         c for c in doctree.findall(nodes.container) if {"vg-map", "vg-route"} & {*c["classes"]}
     ]

@@ -40,7 +40,7 @@ def needs(page, kind="necessary"):
 def routes():
     """Lists of pages, by route, as the index has them; a list item may hold several."""
     index = (ROOT / "index.md").read_text()
-    for name, text in re.findall(r"### For a (\w+)\n.*?:::\{div\} vg-route\n(.*?):::", index, re.S):
+    for name, text in re.findall(r":::\{div\} vg-route (\w+)\n(.*?):::", index, re.S):
         items = [re.findall(r"`([^`]*)`", line) for line in text.splitlines()]
         yield name, [[LABEL[label] for label in item] for item in items]
 
