@@ -12,7 +12,6 @@ from powers import UNITS, in_javascript, network
 
 from tools.grids import shipped, unpack
 from vgkit import explore, grads, nets
-from vgkit.explore import explorer as explorer_module
 from vgkit.explore import networks, results
 
 KEY = jax.random.key(1)
@@ -207,6 +206,7 @@ def test_bad_descriptions_and_missing_arrays_are_refused(made):
         made.using(lambda depth: {"units": jnp.ones(3), "loss": 1.0}).at()
 
 
-def test_script_and_style_are_small():
-    text = explorer_module.VIEWS + explorer_module.HOST + explorer_module.STYLE
-    assert len(gzip.compress(text.encode(), 9)) <= 25_000
+def test_script_and_style_are_small(made):
+    html = made.static()["text/html"]
+    own = re.findall(r'<script class="vg-script">.*?</script>|<style>.*?</style>', html, re.S)
+    assert len(own) == 2 and len(gzip.compress("".join(own).encode(), 9)) <= 25_000

@@ -3,6 +3,7 @@
 import html
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -264,6 +265,9 @@ def _page(explorer: Mapping[str, Any], image: str, size: tuple[int, int], text: 
     data = json.dumps(explorer, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     data = data.replace("<", r"\u003c")
     script = VIEWS.removesuffix("export default { render };\n") + HOST
+    script = re.sub(
+        r"^ *//.*\n", "", script, flags=re.MULTILINE
+    )  # comments are for vgkit's readers
     return (
         '<div class="vg-explorer"><div class="vg-fallback">'
         f'<img alt="{html.escape(text)}" width="{size[0]}" height="{size[1]}" '

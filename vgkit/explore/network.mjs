@@ -212,7 +212,7 @@ function drawRow(spec, data, frame, step, way, reached) {
     const x = left + (layer + 0.5) * pitch;
     const back = reached(layer);
     const value = data[back ? spec.sizes[1] : spec.sizes[0]]?.[layer];
-    const shown = back || step > layer;
+    const shown = back || (way !== "backward" && step > layer);
     parts.push(label(x, y, spec.x.start + layer));
     if (shown) parts.push(label(x, y + 17, formatNumber(value, 2), back ? "vg-back-text" : "vg-run-text"));
   }
@@ -390,10 +390,12 @@ function netLegend(spec, data) {
   const ramp = (text, domain, hue) => ({ sign: swatches(domain, hue), wide: 86, text: `${text}: ${power(domain[0])} to ${power(domain[1])}` });
   const all = spec.lanes.flatMap(({ activation, error }) => [...(data[activation] ?? []), ...(data[error] ?? [])]);
   const broken = all.some((value) => typeof value === "string");
+  const most = Math.max(...(data.units ?? []).map((count) => count ?? 0));
   return [
     ramp("activation", spec.forward, "vg-run"),
     ramp(spec.signal, spec.backward, "vg-back"),
     { sign: cell(9, 9, 6, 6, true, 0), wide: 18, text: "exactly 0" },
+    ...(most > spec.units ? [{ sign: "", text: `${spec.units} of ${formatNumber(most)} units` }] : []),
     ...(broken ? [{ sign: cell(9, 9, 6, 6, true, Infinity), wide: 18, text: "infinite or not a number" }] : []),
   ];
 }
