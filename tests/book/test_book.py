@@ -4,11 +4,9 @@ import functools
 import gzip
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import smallbook
-import vgbook
 from conftest import ROOT, SETTLED, faults, public, sideways
 
 import vgkit
@@ -197,15 +195,3 @@ def test_a_change_in_vgkit_is_never_stale(small_book):
     package.write_text(package.read_text().replace('__version__ = "', '__version__ = "9.'))
     version, moment = printed(smallbook.build(small_book, VGKIT_REPOSITORY=""))
     assert version.startswith("9.") and moment != first[1]
-
-
-@pytest.mark.parametrize(
-    "address", ["someone/course", "https://github.com/someone/course.git",
-                "git@github.com:someone/course.git", "https://example.org/someone/course", ""]
-)  # fmt: skip
-def test_a_repository_by_its_address(monkeypatch, address):
-    monkeypatch.delenv("VGKIT_REPOSITORY", raising=False)
-    monkeypatch.setattr(vgbook, "git", lambda *what: address if what[0] == "remote" else "")
-    config = SimpleNamespace(vgbook_repository="", vgbook_branch="")
-    known = "example" not in address and address
-    assert vgbook.repository(config) == (("someone/course", "main") if known else ("", ""))
