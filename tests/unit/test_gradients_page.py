@@ -29,15 +29,18 @@ def errors(output, y):
 
 
 def backward(net, seed):
-    """Error signals of all layers, and RMS weight gradients, of a sigmoid net, by hand."""
+    """Error signals and weight gradients of all layers of one of the nets, by hand."""
     x, y = gradients.examples()
     values, output = forward(net, seed, x)
     deltas, following = [errors(output, y)], net.readout
     for layer, h in zip(net.layers[::-1], values[:0:-1], strict=True):
         deltas.insert(0, deltas[0] @ np.asarray(following.w[seed]) * h * (1 - h))
         following = layer
-    weights = [d.T @ v / len(x) for d, v in zip(deltas, values, strict=True)]
-    return deltas, [np.sqrt(np.mean(w**2)) for w in weights]
+    return deltas, [d.T @ v / len(x) for d, v in zip(deltas, values, strict=True)]
+
+
+def rms(arrays):
+    return [np.sqrt(np.mean(array**2)) for array in arrays]
 
 
 def test_a_step_of_the_neuron_by_hand():
@@ -120,10 +123,9 @@ def test_signals_are_those_of_backpropagation_by_hand():
     for seed in range(gradients.SEEDS):
         values, _ = forward(deep.initial, seed, gradients.examples()[0])
         deltas, weights = backward(deep.initial, seed)
-        np.testing.assert_allclose(deep.weight_norms[seed, 0], weights, rtol=1e-6)
-        sizes = [np.sqrt(np.mean(delta**2)) for delta in deltas[:-1]]
-        np.testing.assert_allclose(ways.error[seed], sizes, rtol=1e-6)
-        spread = [np.sqrt(np.mean(h.var(axis=0))) for h in values[1:]]
+        np.testing.assert_allclose(deep.weight_norms[seed, 0], rms(weights), rtol=1e-6)
+        np.testing.assert_allclose(ways.error[seed], rms(deltas[:-1]), rtol=1e-6)
+        spread = rms(h.std(axis=0) for h in values[1:])
         np.testing.assert_allclose(ways.difference[seed], spread, rtol=1e-6)
 
 
@@ -187,8 +189,7 @@ def test_the_network_view_shows_the_differences():
     net, (x, _) = gradients.run(8).initial, gradients.examples()
     values, _ = forward(net, 0, x)
     differences = [h[3] - h.mean(axis=0) for h in values[1:]]
-    sizes = [np.sqrt(np.mean(one**2)) for one in differences]
-    np.testing.assert_allclose(at["activation_size"], sizes, rtol=1e-6)
+    np.testing.assert_allclose(at["activation_size"], rms(differences), rtol=1e-6)
     units = np.concatenate([one[:8] for one in differences])
     np.testing.assert_allclose(at["activation"], units, rtol=1e-6, atol=1e-12)
     assert at["sentence"] == 0
@@ -196,17 +197,10 @@ def test_the_network_view_shows_the_differences():
 
 
 def test_adam_starves_too_once_gradients_are_near_its_epsilon():
-    shares = {}
-    for hidden in gradients.ADAM_DEPTHS:
-        shares[hidden] = gradients.first_adam_step(hidden)
-        net, (x, y) = gradients.draw(hidden, "sigmoid"), gradients.examples()
-        values, output = forward(net, 0, x)
-        delta, following = errors(output, y), net.readout
-        for layer, h in zip(net.layers[::-1], values[:0:-1], strict=True):
-            delta, following = delta @ np.asarray(following.w[0]) * h * (1 - h), layer
-        g = delta.T @ values[0] / len(x)
-        share = np.sqrt(np.mean((g / (np.abs(g) + 1e-8)) ** 2))
-        assert shares[hidden][0] == pytest.approx(share, rel=1e-5)
+    shares = {hidden: gradients.first_adam_step(hidden) for hidden in gradients.ADAM_DEPTHS}
+    for hidden, measured in shares.items():
+        g = backward(gradients.draw(hidden, "sigmoid"), 0)[1][0]
+        assert measured[0] == pytest.approx(rms([g / (np.abs(g) + 1e-8)])[0], rel=1e-5)
     assert shares[10].min() > 0.3 and shares[15].max() < 0.01 and shares[20].max() < 1e-5
 
 
