@@ -473,13 +473,13 @@ def figure_slope() -> None:
 def figure_flat() -> None:
     """Sigmoid and tanh, and their slopes."""
     z = np.linspace(-8, 8, 401)
-    _, (left, right) = plt.subplots(1, 2, figsize=(4.6, 2.5))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(4.6, 2.7))
     for name, colour, line in (("sigmoid", FORWARD, "-"), ("tanh", BACKWARD, "--")):
         left.plot(z, activations.function(name)(z), line, color=colour, label=name)
-        right.plot(z, activations.slope(name, z), line, color=colour, label=name)
+        right.plot(z, activations.slope(name, z), line, color=colour)
     left.set(xlabel="pre-activation z", title="output φ(z)")
     right.set(xlabel="pre-activation z", title="slope φ′(z)")
-    left.legend()
+    figure.legend(loc="outside upper center", ncols=2)
 
 
 def figure_weight_gradients() -> None:
@@ -492,11 +492,11 @@ def figure_weight_gradients() -> None:
 
 
 def figure_filters() -> None:
-    """First-layer weights of eight units: as drawn, and after training either net."""
+    """First-layer weights of six units: as drawn, and after training either net."""
     start, shallow, deep = (
-        filters(net)[0, :8] for net in (run(DEEP).initial, run(SHALLOW).trained, run(DEEP).trained)
+        filters(net)[0, :6] for net in (run(DEEP).initial, run(SHALLOW).trained, run(DEEP).trained)
     )
-    _, axes = plt.subplots(figsize=(4.6, 1.9))
+    _, axes = plt.subplots(figsize=(4.6, 2.3))
     pixels(axes, np.clip(np.stack([start, deep, shallow]), -0.6, 0.6), (FORWARD, BACKWARD))
     for row, name in enumerate(("as drawn", "deep,\ntrained", "shallow,\ntrained")):
         axes.text(-1.5, 9.5 * row + 4, name, ha="right", va="center")
