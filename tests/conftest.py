@@ -38,8 +38,11 @@ def tracked():
 
 
 def public(module):
-    """Full name and object of all that a module makes public, other modules' included."""
-    for name in module.__all__:
+    """Full name and object of all that a module lists as public, or that a package imports."""
+    own = [
+        n for n, v in vars(module).items() if n[0] != "_" and not isinstance(v, types.ModuleType)
+    ]
+    for name in getattr(module, "__all__", own):
         value = getattr(module, name)
         if isinstance(value, types.ModuleType):
             yield from public(value)

@@ -1,6 +1,7 @@
-"""Numbers as they are printed: 0.23, 68 %, 5.7 × 10⁻⁵."""
+"""Numbers as they are printed, 0.23, 68 %, 5.7 × 10⁻⁵, and tables of them."""
 
 import re
+from collections.abc import Collection, Iterable
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -22,3 +23,10 @@ def _power(number: re.Match) -> str:
     if mantissa == "1" or exponent == 0:
         return power if exponent else mantissa
     return f"{mantissa}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{power}"
+
+
+def table(rows: Iterable[Collection[str]]) -> list[str]:
+    """Rows of cells as aligned lines: the first column to the left, the others to the right."""
+    rows = [tuple(row) for row in rows]
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return ["  ".join([name.ljust(first), *map(str.rjust, row, others)]) for name, *row in rows]

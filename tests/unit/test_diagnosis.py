@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 from types import SimpleNamespace
 
 import jax
@@ -285,6 +286,7 @@ def test_report():
     lines = str(report).splitlines()
     assert lines[0] == report.summary and lines[0].startswith("Vanishing")
     assert repr(report) == str(report) and not report.healthy
+    assert not re.search(r"\de[+-]\d", str(report)) and "\xa0×\xa010⁻" in report.summary
     assert report.verdicts == tuple(finding.verdict for finding in report.findings)
     upstream = [layer.upstream_gradient for layer in report.layers[:-1]]
     assert report.ratio == upstream[0] / upstream[-1] < 1e-2

@@ -1,10 +1,11 @@
 """From what was measured to verdicts: every threshold stands here, with its reason."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
+from vgkit._typeset import typeset
 from vgkit.diagnosis.facts import Facts, upstream_gradients
 
 REMEDIES = {
@@ -57,7 +58,8 @@ class Finding:
 def judge(facts: Facts) -> list[Finding]:
     """All findings, gravest first."""
     order = list(REMEDIES)
-    return sorted(_findings(facts), key=lambda finding: order.index(finding.verdict))
+    found = sorted(_findings(facts), key=lambda finding: order.index(finding.verdict))
+    return [Finding(*map(typeset, astuple(finding))) for finding in found]
 
 
 def spread(widths: Sequence[int]) -> float:
@@ -178,26 +180,21 @@ def _path(facts: Facts) -> Iterator[Finding]:
         return
     chance = 2 * spread([layer.units for layer in facts.layers if not layer.output])
     each = ratio ** (1 / (len(path) - 1))
-    threshold = (
-        "A factor of 100 end to end, beyond twice the spread that a random net of these widths "
-        "has anyway: the first layers then learn at a hundredth of the last ones' rate."
-    )
-    if ratio < VANISHING and np.log(ratio) < -chance:
-        yield Finding(
-            "vanishing",
-            f"The error signal that reaches the first layers is {ratio:.1e} of that at the last "
-            f"hidden layer, a factor {each:.2g} a layer.",
-            threshold,
-            "Freeze the first layers: training does no worse.",
-        )
-    if ratio > EXPLODING and np.log(ratio) > chance:
-        yield Finding(
-            "exploding",
-            f"The error signal that reaches the first layers is {ratio:.1e} times that at the last "
-            f"hidden layer, a factor {each:.2g} a layer.",
-            threshold,
-            "Lower the learning rate until training is stable: the last layers hardly move.",
-        )
+    for verdict, beyond, compared, confirm in (
+        ("vanishing", ratio < VANISHING, "of", "Freeze the first layers: training does no worse."),
+        ("exploding", ratio > EXPLODING, "times", "Lower the learning rate until training is "
+         "stable: the last layers hardly move."),
+    ):  # fmt: skip
+        if beyond and abs(np.log(ratio)) > chance:
+            yield Finding(
+                verdict,
+                f"The error signal that reaches the first layers is {ratio:.1e} {compared} that "
+                f"at the last hidden layer, a factor {each:.2g} a layer.",
+                "A factor of 100 end to end, beyond twice the spread that a random net of these "
+                "widths has anyway: the first layers then learn at a hundredth of the last ones' "
+                "rate.",
+                confirm,
+            )
 
 
 def _geometry(facts: Facts) -> Iterator[Finding]:

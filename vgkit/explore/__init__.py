@@ -9,5 +9,3 @@ As the last line of a cell it shows itself. `Explorer.static` is the same for a 
 from vgkit.explore.charts import chart, first_true, series
 from vgkit.explore.explorer import Explorer
 from vgkit.explore.networks import network
-
-__all__ = ["Explorer", "chart", "first_true", "network", "series"]

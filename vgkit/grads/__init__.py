@@ -18,24 +18,3 @@ from vgkit.grads.jacobians import (
 from vgkit.grads.measure import FORMATS, LOSSES, Loss, cross_entropy, signals
 from vgkit.grads.signals import PerLayer, Signals, decades_per_layer, per_layer
 from vgkit.grads.units import unit_signals
-
-__all__ = [
-    "FORMATS",
-    "LOSSES",
-    "Loss",
-    "PerLayer",
-    "Signals",
-    "StateNorms",
-    "cross_entropy",
-    "decades_per_layer",
-    "jacobians",
-    "l2",
-    "mean_cosine",
-    "per_layer",
-    "rms",
-    "signals",
-    "state_gradients",
-    "state_jacobians",
-    "state_norms",
-    "unit_signals",
-]

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from vgkit import _check, nets
 from vgkit._numbers import l2, rms
+from vgkit._typeset import table, typeset
 
 
 @jax.tree_util.register_dataclass
@@ -179,13 +180,12 @@ class Signals:
 def _table(signals: Signals) -> Iterator[str]:
     numbers = [f"{layer + 1}" for layer in range(len(signals.error_signals) - 1)]
     names = signals.names or (*numbers, "output")
-    width = max(len("layer"), *map(len, names))
-    columns = {"dL/dz": signals.error_norms, "dL/dW": signals.weight_norms}
-    columns["dL/db"] = signals.bias_norms
-    yield f"{'layer':{width}}" + "".join(f"{name:>10}" for name in columns)
-    for name, *row in zip(names, *columns.values(), strict=True):
-        if not np.isnan(row[0]):
-            yield f"{name:{width}}" + "".join(f"{size:10.1e}" for size in row)
-    yield f"RMS of every layer. The loss is {signals.loss:.3g}."
+    rows = zip(names, signals.error_norms, signals.weight_norms, signals.bias_norms, strict=True)
+    head = "layer", "dL/dz", "dL/dW", "dL/db"
+    used = [(name, sizes) for name, *sizes in rows if not np.isnan(sizes[0])]
+    cells = [(name, *(typeset(f"{size:.1e}") for size in sizes)) for name, sizes in used]
+    yield from table([head, *cells])
+    yield typeset(f"RMS of every layer. The loss is {signals.loss:.3g}.")
     if len(signals.error_signals.hidden) > 1:
-        yield f"Layer 1 has {signals.ratio:.1e} of the last hidden layer's error signal."
+        share = typeset(f"{signals.ratio:.1e}")
+        yield f"Layer 1 has {share} of the last hidden layer's error signal."

@@ -25,26 +25,3 @@ from vgkit.nets.net import (
     stack,
     unstack,
 )
-
-__all__ = [
-    "BATCH",
-    "NORMALISATIONS",
-    "ORDERS",
-    "Form",
-    "Initialiser",
-    "Intermediates",
-    "Layer",
-    "Net",
-    "Norm",
-    "Statistics",
-    "batch_statistics",
-    "forward",
-    "from_arrays",
-    "initialiser",
-    "intermediates",
-    "lsuv",
-    "mlp",
-    "pre_activations",
-    "stack",
-    "unstack",
-]

@@ -7,5 +7,3 @@ are traced as JAX traces them, and can be run again with probes added to every l
 """
 
 from vgkit.trace.traced import Layer, Traced, read
-
-__all__ = ["Layer", "Traced", "read"]

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from vgkit import _check
+from vgkit._typeset import table
 from vgkit.trace import jaxpr
 from vgkit.trace.jaxpr import Constant, Equation, Program, Scan
 from vgkit.trace.layers import LayerGraph, LayerOp, Loop, Origin, analyse, depths
@@ -313,10 +314,9 @@ class Traced:
                 return dataclasses.replace(self, wide=True)
 
     def __repr__(self) -> str:
-        width = max([len("layer"), *(len(layer.name) for layer in self.layers)])
-        lines = [f"{la.name:{width}}{la.depth:7}{la.units:7}" for la in self.layers]
+        rows = [(layer.name, str(layer.depth), str(layer.units)) for layer in self.layers]
         missing = [f"Not traced, though layers are inside: {name}" for name in self.graph.opaque]
-        return "\n".join([f"{'layer':{width}}  depth  units", *lines, *missing])
+        return "\n".join([*table([("layer", "depth", "units"), *rows]), *missing])
 
 
 def read(model: Any, params: Any, x: Any) -> Traced:
