@@ -180,6 +180,9 @@ def test_one_product_has_two_victims():
     assert (np.abs(np.log(forward / back)) < np.log(2)).all()
     assert all(left.min() > 0.1 for left in gradients.two_ways(8, "tanh").left())
     assert gradients.two_ways().difference[:, -1].max() < 1e-5
+    for hidden, activation in ((4, "sigmoid"), (12, "sigmoid"), (8, "tanh"), (8, "relu")):
+        forward, back = np.median(gradients.two_ways(hidden, activation).left(), axis=1)
+        assert abs(np.log(forward / back)) < np.log(2)
     magnified = gradients.magnified()
     assert magnified.min() > 0.5  # the digits are there
 
