@@ -53,9 +53,14 @@ def gaussian_mean(f: Callable[[Array], Array], length: Number = 1.0) -> Float[Ar
     return jnp.sum(_WEIGHTS * f(jnp.sqrt(length) * _NODES))
 
 
-@partial(jax.jit, static_argnums=(0, 2))
-def _slope_moment(phi: Function, length: Number, power: int) -> Float[Array, ""]:
-    return gaussian_mean(lambda z: slope(phi, z) ** power, jnp.maximum(length, _LEAST))
+@partial(jax.jit, static_argnums=0)
+def _moments(phi: Function, length: Number) -> tuple[Array, Array, Array]:
+    """Means of phi^2, phi'^2 and phi'^4."""
+    slopes = [
+        gaussian_mean(lambda z, power=power: slope(phi, z) ** power, jnp.maximum(length, _LEAST))
+        for power in (2, 4)
+    ]
+    return gaussian_mean(lambda z: phi(z) ** 2, length), *slopes
 
 
 def length_map(
@@ -74,12 +79,7 @@ def length_map(
         {cite}`poole2016`.
     """
     _require_gains(sigma_w, sigma_b)
-    return _length_map(function(activation), length, sigma_w, sigma_b)
-
-
-@partial(jax.jit, static_argnums=0)
-def _length_map(phi: Function, q: Number, sigma_w: Number, sigma_b: Number) -> Array:
-    return sigma_w**2 * gaussian_mean(lambda z: phi(z) ** 2, q) + sigma_b**2
+    return sigma_w**2 * _moments(function(activation), length)[0] + sigma_b**2
 
 
 def chi_1(length: Number, activation: str | Function, sigma_w: Number) -> Float[Array, ""]:
@@ -94,7 +94,7 @@ def chi_1(length: Number, activation: str | Function, sigma_w: Number) -> Float[
         {cite}`schoenholz2017`.
     """
     _require_gains(sigma_w, 0.0)
-    return sigma_w**2 * _slope_moment(function(activation), length, 2)
+    return sigma_w**2 * _moments(function(activation), length)[1]
 
 
 def _require_gains(sigma_w: Number, sigma_b: Number) -> None:
@@ -350,8 +350,8 @@ def _predict(
 ) -> Prediction:
     def step(square: Array, gain: Array) -> tuple[Array, tuple[Array, ...]]:
         q = gain * square + sigma_b**2
-        slopes = _slope_moment(phi, q, 2), _slope_moment(phi, q, 4)
-        return gaussian_mean(lambda z: phi(z) ** 2, q), (q, square, *slopes)
+        following, *slopes = _moments(phi, q)
+        return following, (q, square, *slopes)
 
     length, square, slope2, slope4 = jax.lax.scan(step, jnp.ones(()), forward)[1]
     layer = jnp.arange(len(forward))

@@ -134,7 +134,7 @@ def signals(
             shape, or a number format is asked for while JAX's 64-bit numbers are off.
     """
     if not isinstance(model, nets.Net):
-        return model_signals(model, *batch, loss=loss, dtype=dtype, loss_scale=loss_scale)
+        return _model_signals(model, batch, loss, dtype, loss_scale)
     if len(batch) != 2:
         raise ValueError(f"batch must be x and y for a Net; got {len(batch)} arguments")
     x, y, loss = prepare(model, *batch, loss)
@@ -251,9 +251,7 @@ def measure_model(
     return measured
 
 
-def model_signals(
-    model: Any, *batch: Any, loss: Any = "cross_entropy", dtype: Any = None, loss_scale: Any = 1.0
-) -> Signals:
+def _model_signals(model: Any, batch: Any, loss: Any, dtype: Any, loss_scale: Any) -> Signals:
     """`signals` of a model that is no `nets.Net`; the last layer counts as the output layer.
 
     `hidden_gradients` are None where not everything that leaves a layer is in one array; the

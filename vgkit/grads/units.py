@@ -55,34 +55,30 @@ def unit_signals(
         missing = [(0, units - size) for size in array.shape]
         return jnp.pad(array, missing, constant_values=jnp.nan)
 
-    def row(layer: Any, here: Any, error: Array, weights: Array) -> dict[str, Array]:
+    def row(layer: Any, here: Any, error: Array, weights: Array, number: Array) -> dict[str, Array]:
         slope = jax.grad(phi if layer.alpha is None else partial(phi, alpha=layer.alpha))
-        return {
+        of_units = {
             "units": jnp.asarray(float(here.z.size)),
             "activation": first(here.u),
             "slope": first(jnp.vectorize(slope)(here.a)),
             "error": first(error[0]),
             "activation_size": rms(here.u),
             "error_size": rms(error),
-            "edge_weight": first(layer.w),
-            "edge_gradient": first(weights),
         }
+        of_edges = {"edge_weight": first(layer.w), "edge_gradient": first(weights)}
+        used = number < net.depth
+        drawn = used & (net.depth <= edges) & ((number > 0) | (x.size <= units))
+        rows = [(of_units, used), (of_edges, drawn)]
+        return {k: jnp.where(on, v, jnp.nan) for arrays, on in rows for k, v in arrays.items()}
 
     backward = measured.error_signals.hidden, measured.weight_gradients.hidden
+    given = net.layers, here, *backward, jnp.arange(net.size)
     if net.stacked:
-        rows = jax.vmap(row)(net.layers, here, *backward)
+        rows = jax.vmap(row)(*given)
     else:
-        rows = [row(*layer) for layer in zip(net.layers, here, *backward, strict=True)]
-        rows = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
-    layer = jnp.arange(net.size)
-
-    def where(condition: Array, array: Array) -> Array:
-        return jnp.where(condition.reshape(-1, *[1] * (array.ndim - 1)), array, jnp.nan)
-
-    rows = {name: where(layer < net.depth, array) for name, array in rows.items()}
-    shown = (net.depth <= edges) & ((layer > 0) | (x.size <= units))
+        rows = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(row, *given))
     for name in ("edge_weight", "edge_gradient"):
-        rows[name] = where(shown, rows[name])[:edges]
+        rows[name] = rows[name][:edges]
     return {name: array.ravel() for name, array in rows.items()} | {
         "inputs": jnp.ravel(x),
         "output": jax.nn.softmax(output) if loss == "cross_entropy" else output,

@@ -15,16 +15,11 @@ from vgkit.nets.net import Net, check_net, stack, unstack
 
 Initialiser = Callable[..., Float[Array, "fan_out fan_in"]]
 """A function (key, shape, dtype) -> weights."""
-_FANS = {"in_axis": -1, "out_axis": -2}
 INITIALISERS: dict[str, Initialiser] = {
-    "lecun_normal": jax.nn.initializers.lecun_normal(**_FANS),
-    "lecun_uniform": jax.nn.initializers.lecun_uniform(**_FANS),
-    "glorot_normal": jax.nn.initializers.glorot_normal(**_FANS),
-    "glorot_uniform": jax.nn.initializers.glorot_uniform(**_FANS),
-    "he_normal": jax.nn.initializers.he_normal(**_FANS),
-    "he_uniform": jax.nn.initializers.he_uniform(**_FANS),
-    "orthogonal": jax.nn.initializers.orthogonal(),
-}
+    f"{family}_{kind}": getattr(jax.nn.initializers, f"{family}_{kind}")(in_axis=-1, out_axis=-2)
+    for family in ("lecun", "glorot", "he")
+    for kind in ("normal", "uniform")
+} | {"orthogonal": jax.nn.initializers.orthogonal()}
 SLOPE = 0.25
 """Where the negative slope of a PReLU starts {cite:p}`he2015`."""
 
