@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from vgcourse import diagrams, profiles, selfcheck
 from vgkit import activations, data, explore, grads, nets, plots
 
+Number = int | float
 LABEL = "chain-rule"
 NAMES = list(profiles.ACTIVATIONS)
 LONGEST = 12
@@ -63,20 +64,17 @@ def picture_network() -> diagrams.Diagram:
 
 
 def predict_starving() -> selfcheck.Quiz:
-    """Ask which layer gets the smallest error signal."""
-    question = selfcheck.choice(
-        "We measure the error signal at all 20 hidden layers. Where is it small, and how small?",
-        {
-            "At layer 20, the deepest: a thousandth of layer 1's": "It is the other way round. The "
-            "error signal starts at the loss, and layer 20 is its first stop.",
-            "At layer 1, at the pixels: a tenth of layer 20's": "The right end, but far too much. "
-            "The signal passes through 19 more layers, and each takes its share.",
-            "At layer 1: a thousandth of layer 20's": "The right end, but still too much. Each of "
-            "19 layers takes its share.",
-            "At layer 1: less than a billionth of layer 20's": "Each of 19 layers on the way takes "
-            "its share, and shares multiply.",
-        },
-        right="At layer 1: less than a billionth of layer 20's",
+    """Ask how much of the error signal gets through 19 layers."""
+    sizes = error_sizes()
+    question = selfcheck.power(
+        "How much of layer 20's error signal is left when it arrives at layer 1?",
+        np.median(sizes[:, 0] / sizes[:, -1]),
+        (-20, 0),
+        right="About a millionth of a millionth. Each of 19 layers takes its share, and shares "
+        "multiply.",
+        small="A little more is left: about a millionth of a millionth.",
+        large="Far less is left: about a millionth of a millionth. Each of 19 layers takes its "
+        "share, and shares multiply.",
     )
     return selfcheck.predict(LABEL, question)
 
@@ -135,8 +133,8 @@ def picture_by_hand() -> diagrams.Diagram:
 def chain_of(
     phi: activations.Function,
     length: int | Array,
-    weight: float | Array,
-    bias: float | Array = 0.0,
+    weight: Number | Array,
+    bias: Number | Array = 0.0,
     start: float = 0.5,
 ) -> dict[str, Array]:
     """What runs through a chain of equal neurons, forward and back, for the explorer.
@@ -184,13 +182,13 @@ def chain(length: Array, activation: Array, weight: Array, bias: Array) -> dict[
     return chain_of(activations.by_index(activation, NAMES), length, weight, bias)
 
 
-def product(length: int, name: str, weight: float, bias: float = 0.0) -> float:
+def product(length: int, name: str, weight: Number, bias: Number = 0.0) -> float:
     """Derivative of a chain's last output by its first input."""
     return float(chain(length, NAMES.index(name), weight, bias)["product"][0])
 
 
 def products(
-    weights: Float[np.ndarray, " weights"], length: int, name: str, middle: float
+    weights: Float[np.ndarray, " weights"], length: int, name: str, middle: Number
 ) -> Float[np.ndarray, " weights"]:
     """Product of the factors of a chain of any length, for many weights at once.
 
@@ -275,7 +273,7 @@ def explorer() -> explore.Explorer:
     )
 
 
-def _setting(length: int, activation: str, weight: float, bias: float) -> dict[str, Any]:
+def _setting(length: int, activation: str, weight: Number, bias: Number) -> dict[str, Any]:
     return {"length": length, "activation": activation, "weight": weight, "bias": bias}
 
 

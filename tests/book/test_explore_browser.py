@@ -12,6 +12,7 @@ from conftest import compilations, heap
 
 import tools.explorers
 from tools import grids, pages
+from vgkit.explore import networks
 
 PAGES = pages.live()
 MOVES = int(os.environ.get("VGKIT_MOVES", "1000"))
@@ -101,6 +102,7 @@ def test_the_page_holds_what_jax_computes(book, explorers, page):
     assert len(data) == len(explorers[page]) >= 1
     for shipped, explorer in zip(data, explorers[page], strict=True):
         rows = {name: grids.unpack(packed) for name, packed in shipped["grid"].items()}
+        seen = networks.coarse(explorer.views)  # as brightness alone
         explorer.at()
         with compilations() as compiled:
             results = [(*one, explorer.at(**one[1])) for one in settings(shipped, random, 25)]
@@ -115,7 +117,8 @@ def test_the_page_holds_what_jax_computes(book, explorers, page):
                 floor = 1e-9 * np.nanmax(np.abs(expected[np.isfinite(expected)]), initial=0)
                 big = np.isfinite(expected) & (np.abs(expected) > floor)
                 error = np.abs(np.log10(np.abs(value[big] / expected[big])))
-                assert error.max(initial=0) < 1e-3, (explorer.title, name, labels)
+                allowed = 1.001 * networks.STEP / 2 if name in seen else 1e-3
+                assert error.max(initial=0) < allowed, (explorer.title, name, labels)
                 assert name != "sentence" or np.round(value) == expected
 
 
@@ -168,6 +171,7 @@ def test_random_moves_show_what_the_page_holds(book, site, open_page, page):
 def depth(site, open_page):
     page = open_page(f"{site}/chapters/depth.html")
     page.root = page.locator(".vg-explorer")
+    page.chart = page.root.locator(".vg-chart").nth(1)  # below the net
     page.root.locator(".vg-more > summary").click()
     return page
 
@@ -175,30 +179,33 @@ def depth(site, open_page):
 def test_keyboard_alone(depth):
     slider = depth.root.locator("[data-control=depth]")
     slider.focus()
-    before = depth.root.locator(".vg-summary").inner_text()
+    before = depth.root.locator(".vg-summary").first.inner_text()
     depth.keyboard.press("ArrowRight")
-    assert slider.get_attribute("aria-valuetext") == "24"
-    assert depth.root.locator("output").inner_text() == "24"
-    assert depth.root.locator(".vg-summary").inner_text() != before
+    assert slider.get_attribute("aria-valuetext") == "25"
+    assert depth.root.locator("output").first.inner_text() == "25"
+    assert depth.root.locator(".vg-summary").first.inner_text() != before
     depth.keyboard.press("Home")
     assert slider.get_attribute("aria-valuetext") == "1"
     depth.keyboard.press("End")
     depth.keyboard.press("Tab")
     depth.keyboard.press("ArrowDown")  # activation: sigmoid to tanh
-    assert depth.root.locator("[data-control=activation]").evaluate("e => e.value") == "2"
+    assert depth.root.locator("[data-control=activation]").evaluate("e => e.value") == "1"
     for _ in range(2):
         depth.keyboard.press("Tab")
     depth.keyboard.press("ArrowRight")  # skip: off to on
     assert depth.root.locator("[data-control=skip]").nth(1).is_checked()
-    depth.keyboard.press("Tab")
-    reader = depth.root.locator("[role=slider]")
+    reader = depth.chart.locator("[role=slider]")
+    for _ in range(8):  # past the net and its buttons
+        depth.keyboard.press("Tab")
+        if reader.evaluate("e => e === document.activeElement"):
+            break
     assert reader.evaluate("e => e === document.activeElement")
     depth.keyboard.press("Home")
     assert reader.get_attribute("aria-valuetext").startswith("layer 1: Error signal dL/dz ")
     depth.keyboard.press("ArrowRight")
     assert reader.get_attribute("aria-valuenow") == "2"
     depth.keyboard.press("End")
-    assert reader.get_attribute("aria-valuenow") == reader.get_attribute("aria-valuemax") == "64"
+    assert reader.get_attribute("aria-valuenow") == reader.get_attribute("aria-valuemax") == "40"
     assert depth.problems == []
 
 
@@ -210,7 +217,7 @@ def test_hold_and_compare(depth):
     assert clear.evaluate("e => e === document.activeElement")
     depth.root.locator("[data-control=activation]").select_option(label="tanh")
     held = depth.root.locator(".vg-held-name")
-    expected = "1 held: Hidden layers 20, Activation sigmoid, Initialiser Glorot normal"
+    expected = "1 held: Hidden layers 20, Activation sigmoid, Initialiser Glorot, "
     assert held.text_content().startswith(expected)
     assert depth.root.locator("svg .vg-held").count() == 3
     hold.click()
@@ -221,17 +228,17 @@ def test_hold_and_compare(depth):
 
 
 def test_the_summary_is_announced_once_the_control_rests_and_pointing_reads_values(depth):
-    depth.root.locator("[data-control=activation]").select_option(label="relu")
-    spoken = depth.root.locator("[role=status]")
+    depth.root.locator("[data-control=activation]").select_option(label="ReLU")
+    spoken = depth.root.locator("[role=status]").first
     depth.wait_for_function(
         "([a, b]) => a.textContent === b.textContent",
-        arg=[spoken.element_handle(), depth.root.locator(".vg-summary").element_handle()],
+        arg=[spoken.element_handle(), depth.root.locator(".vg-summary").first.element_handle()],
     )
     assert "layer 1" in spoken.inner_text()
-    depth.root.locator(".vg-picture").scroll_into_view_if_needed()
-    box = depth.root.locator(".vg-picture").bounding_box()
+    depth.chart.locator(".vg-picture").scroll_into_view_if_needed()
+    box = depth.chart.locator(".vg-picture").bounding_box()
     depth.mouse.move(box["x"] + box["width"] - 30, box["y"] + 100)
-    assert depth.root.locator(".vg-readout").inner_text().startswith("layer 20: Error signal")
+    assert depth.chart.locator(".vg-readout").inner_text().startswith("layer 20: Error signal")
 
 
 def test_numbers_that_leave_the_picture_are_marked(site, open_page):

@@ -84,7 +84,7 @@ def test_numbers_are_printed_as_powers(book, open_page, page):
 def test_a_page_shows_the_thing_itself(book, page):
     """A net that moves, or a diagram."""
     text = (book / f"{page}.html").read_text("utf-8")
-    assert "vg-diagram" in text or '"kind":"network"' in text
+    assert "vg-diagram" in text or '"view":"network"' in text
 
 
 @pytest.mark.parametrize("page", LESSONS)
