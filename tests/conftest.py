@@ -11,7 +11,6 @@ from pathlib import Path
 
 import jax
 import jaxtyping
-import jupytext
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -205,6 +204,8 @@ def open_page(browser):
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """Address of a JupyterLab server on the course's notebooks, with settings of its own."""
+    import jupytext  # unit tests need no notebooks
+
     from tools import notebooks
     from tools.lab import served
 
