@@ -93,9 +93,9 @@ def record(every: int = 10, rows: int = 1000) -> optax.GradientTransformationExt
     def init(params: optax.Params) -> State:
         arrays = _recorded(params)
         if not arrays and jax.tree.leaves(params):
-            kinds = {str(jnp.result_type(leaf)) for leaf in jax.tree.leaves(params)}
+            kinds = sorted({str(jnp.result_type(leaf)) for leaf in jax.tree.leaves(params)})
             raise ValueError(
-                f"params must hold a floating-point array; got only {', '.join(sorted(kinds))}"
+                f"params must hold a floating-point array; got only {', '.join(kinds)}"
             )
         dtype = jnp.result_type(jnp.float32, *(jnp.abs(array).dtype for array in arrays))
         return State(

@@ -341,12 +341,7 @@ def predict(
 
 @partial(jax.jit, static_argnums=0)
 def _predict(
-    phi: Function,
-    forward: Array,
-    backward: Array,
-    width: Number,
-    sigma_b: Number,
-    depth: int | Array,
+    phi: Function, forward: Array, backward: Array, width: Number, sigma_b: Number, depth: Number
 ) -> Prediction:
     def step(square: Array, gain: Array) -> tuple[Array, tuple[Array, ...]]:
         q = gain * square + sigma_b**2

@@ -128,10 +128,7 @@ def fit(
             returned has it. Each has its own shuffling.
     """
     if not isinstance(optimiser, optax.GradientTransformation):
-        raise ValueError(
-            f"optimiser must be an optax.GradientTransformation, such as optax.sgd(0.1); "
-            f"got {optimiser!r}"
-        )
+        raise ValueError(f"optimiser must be an optax.GradientTransformation; got {optimiser!r}")
     first = jax.tree.map(lambda leaf: leaf[0], net) if seeds else net
     data, loss = _prepared(first, data, loss)
     examples = len(data.x_train)
@@ -307,17 +304,12 @@ def _scores(model: Any, data: Data, step: Array, epoch: Array, loss: grads.Loss)
 
 def _flat_shares(net: nets.Net, x: Float[Array, "batch ..."]) -> tuple[Array, Array]:
     """Share of the units without slope for the whole batch, and of small slopes, of every layer."""
+    small = partial(activations.saturated, net.activation)
 
     def flat(x: Array) -> list[tuple[Array, Array]]:
         hidden, _ = nets.intermediates(net, x)
         inputs = hidden.a if net.stacked else [here.a for here in hidden]
-        return [
-            (
-                activations.saturated(net.activation, a, 0.0),
-                activations.saturated(net.activation, a),
-            )
-            for a in inputs
-        ]
+        return [(small(a, threshold=0.0), small(a)) for a in inputs]
 
     rows, dtype = jax.vmap(flat, axis_name=nets.BATCH)(x), net.readout.b.dtype
     dead = jnp.array([jnp.mean(off.all(axis=0), dtype=dtype) for off, _ in rows], dtype)

@@ -12,7 +12,6 @@ import numpy as np
 from vgkit._numbers import mean_cosine, rms
 from vgkit.grads.measure import Problem, measure_model
 from vgkit.trace import Layer, Traced
-from vgkit.trace.jaxpr import Constant
 from vgkit.trace.layers import Activation, depths
 from vgkit.trace.traced import apply, widen
 
@@ -158,44 +157,46 @@ def _cosine(data: np.ndarray, examples: int) -> float:
 
 def slope_variables(traced: Traced) -> set[int]:
     """Variables that the slopes of activations are computed from."""
-    return set().union(*map(_operands, traced.graph.activations))
+    return set().union(*(_operands(traced, part) for part in traced.graph.activations))
 
 
-def _operands(activation: Activation) -> set[int]:
+def _operands(traced: Traced, activation: Activation) -> set[int]:
     made = {equation.outputs[0] for equation in activation.chain}
-    return {activation.root}.union(*(e.variables for e in activation.chain)) - made
+    read = {activation.root}.union(*(equation.inputs for equation in activation.chain))
+    return read - made - traced.program.constants.keys()
 
 
 def slopes(traced: Traced, values: dict[int, Any]) -> Slopes:
     """Slopes of all activations, from the values of `slope_variables`."""
     found = Slopes([], {})
     for activation in traced.graph.activations:
-        here = {v: values[v] for v in _operands(activation)}
+        here = {v: values[v] for v in _operands(traced, activation)}
         every = jax.vmap if activation.loop else lambda function: function
-        found.sizes.append(every(partial(_slope, activation))(here))
+        found.sizes.append(every(partial(_slope, traced, activation))(here))
         if activation.kind not in found.curves:
-            found.curves[activation.kind] = every(partial(_curve, activation))(here)
+            found.curves[activation.kind] = every(partial(_curve, traced, activation))(here)
     return found
 
 
-def _curve(activation: Activation, values: dict[int, Any]) -> Any:
+def _curve(traced: Traced, activation: Activation, values: dict[int, Any]) -> Any:
     """Largest slope at every point of `GRID`."""
     root = values[activation.root]
 
     def largest(z: Any) -> Any:
-        return jnp.max(_slope(activation, values | {activation.root: jnp.full_like(root, z)}))
+        here = values | {activation.root: jnp.full_like(root, z)}
+        return jnp.max(_slope(traced, activation, here))
 
     return jax.lax.map(largest, jnp.array(GRID))
 
 
-def _slope(activation: Activation, values: dict[int, Any]) -> Any:
+def _slope(traced: Traced, activation: Activation, values: dict[int, Any]) -> Any:
     """Size of an activation's slope."""
 
     def function(root: Any) -> list[Any]:
-        inner = values | {activation.root: root}
+        inner = traced.program.constants | values | {activation.root: root}
         for equation in activation.chain:
-            operands = [v.value if isinstance(v, Constant) else inner[v] for v in equation.inputs]
-            (inner[equation.outputs[0]],) = apply(equation, list(map(widen, operands)), wide=True)
+            operands = [widen(inner[v]) for v in equation.inputs]
+            (inner[equation.outputs[0]],) = apply(equation, operands, wide=True)
         return [inner[v] for v in activation.finals]
 
     at = values[activation.root]

@@ -22,18 +22,12 @@ CALLS = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoi
 PRODUCTS = {"dot_general", "conv_general_dilated"}
 
 
-class Constant(NamedTuple):
-    """An operand that is no variable: a number of the model's code."""
-
-    value: Any
-
-
 class Equation(NamedTuple):
     """One operation: what is done, with which parameters, from what, to which variables."""
 
     primitive: Any
     params: dict[str, Any]
-    inputs: tuple[int | Constant, ...]
+    inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     scan: "Scan | None" = None
 
@@ -43,23 +37,22 @@ class Equation(NamedTuple):
         return self.primitive.name
 
     @property
-    def variables(self) -> list[int]:
-        """The inputs that are variables."""
-        return [v for v in self.inputs if isinstance(v, int)]
-
-    @property
     def tag(self) -> str:
         """Name given by `checkpoint_name`."""
         return self.params["name"] if self.name == "name" else ""
 
 
 class Program(NamedTuple):
-    """Equations in the order in which they run, and the shape and dtype of every variable."""
+    """Equations in the order in which they run, and the shape and dtype of every variable.
+
+    `constants` are the values of those variables that the model's code gives a number.
+    """
 
     equations: tuple[Equation, ...]
     inputs: tuple[int, ...]
-    outputs: tuple[int | Constant, ...]
+    outputs: tuple[int, ...]
     shapes: dict[int, jax.ShapeDtypeStruct]
+    constants: dict[int, Any]
 
     def floating(self, variable: int) -> bool:
         """Whether a variable holds floating-point numbers."""
@@ -93,9 +86,10 @@ def trace(function: Callable, *args: Any) -> tuple[Program, Any]:
 
 def flatten(closed: Any, fresh: Iterator[int]) -> Program:
     """Unfold the calls of a jaxpr and leave out what its outputs do not depend on."""
-    names: dict[Any, int | Constant] = {}
+    names: dict[Any, int] = {}
     equations: list[Equation] = []
     shapes: dict[int, jax.ShapeDtypeStruct] = {}
+    constants: dict[int, Any] = {}
 
     def make(atoms: Sequence[Any]) -> tuple[int, ...]:
         new = tuple(next(fresh) for _ in atoms)
@@ -103,14 +97,18 @@ def flatten(closed: Any, fresh: Iterator[int]) -> Program:
         shapes.update(zip(new, made, strict=True))
         return new
 
-    def read(atom: Any) -> int | Constant:
-        literal = isinstance(atom, jax.extend.core.Literal)
-        return Constant(atom.val) if literal else names[atom]
+    def read(atom: Any) -> int:
+        if not isinstance(atom, jax.extend.core.Literal):
+            return names[atom]
+        (new,) = make([atom])
+        constants[new] = atom.val
+        return new
 
-    def unfold(closed: Any, inputs: Sequence[int | Constant]) -> list[int | Constant]:
-        jaxpr, constants = _open(closed), getattr(closed, "consts", ())
-        names.update(zip(jaxpr.constvars, map(Constant, constants), strict=True))
-        names.update(zip(jaxpr.invars, inputs, strict=True))
+    def unfold(closed: Any, inputs: Sequence[int]) -> list[int]:
+        jaxpr = _open(closed)
+        given = make(jaxpr.constvars)
+        constants.update(zip(given, getattr(closed, "consts", ()), strict=True))
+        names.update(zip([*jaxpr.constvars, *jaxpr.invars], [*given, *inputs], strict=True))
         for eqn in jaxpr.eqns:
             operands = [read(atom) for atom in eqn.invars]
             inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
@@ -119,6 +117,7 @@ def flatten(closed: Any, fresh: Iterator[int]) -> Program:
             else:
                 outputs = make(eqn.outvars)
                 scan = _scan(eqn.params, fresh) if eqn.primitive.name == "scan" else None
+                constants.update(scan.body.constants if scan else {})
                 equations.append(
                     Equation(eqn.primitive, eqn.params, tuple(operands), outputs, scan)
                 )
@@ -127,12 +126,12 @@ def flatten(closed: Any, fresh: Iterator[int]) -> Program:
 
     inputs = make(_open(closed).invars)
     outputs = unfold(closed, inputs)
-    used, needed = {v for v in outputs if isinstance(v, int)}, []
+    used, needed = set(outputs), []
     for equation in reversed(equations):
         if used.intersection(equation.outputs):
-            used.update(equation.variables)
+            used.update(equation.inputs)
             needed.append(equation)
-    return Program(tuple(reversed(needed)), inputs, tuple(outputs), shapes)
+    return Program(tuple(reversed(needed)), inputs, tuple(outputs), shapes, constants)
 
 
 def _open(jaxpr: Any) -> Any:
@@ -187,10 +186,9 @@ def product_units(program: Program, equation: Equation, data: int) -> tuple[int,
     if equation.name == "conv_general_dilated":
         return (numbers.out_spec[1],)
     (contracted, _), (batch, _) = numbers
-    first, output = equation.inputs[0], program.shapes[equation.outputs[0]]
-    shape = jnp.shape(first.value) if isinstance(first, Constant) else program.shapes[first].shape
-    left = len(shape) - len(contracted)
-    free = range(len(batch), left) if data == 1 else range(left, len(output.shape))
+    first, output = (program.shapes[v].shape for v in (equation.inputs[0], equation.outputs[0]))
+    left = len(first) - len(contracted)
+    free = range(len(batch), left) if data == 1 else range(left, len(output))
     return (*range(len(batch)), *free)
 
 

@@ -15,7 +15,6 @@ from jaxtyping import Array, Float
 
 from vgkit.trace.jaxpr import (
     PRODUCTS,
-    Constant,
     Equation,
     Program,
     primitives_inside,
@@ -124,14 +123,15 @@ def analyse(
 ) -> tuple[LayerGraph, list[Origin]]:
     """What a program holds whose inputs come from the given origins, and where its outputs do."""
     graph = LayerGraph([], [], [], [])
-    origins = {v: s._replace(root=v) for v, s in zip(program.inputs, inputs, strict=True)}
+    origins = dict.fromkeys(program.constants, Origin())
+    origins |= {v: s._replace(root=v) for v, s in zip(program.inputs, inputs, strict=True)}
     chains: dict[int, list[Equation]] = {}
     cuts: dict[int, int] = {}
-    last_use = {v: i for i, equation in enumerate(program.equations) for v in equation.variables}
-    last_use |= {v: len(program.equations) for v in program.outputs if isinstance(v, int)}
+    last_use = {v: i for i, equation in enumerate(program.equations) for v in equation.inputs}
+    last_use |= dict.fromkeys(program.outputs, len(program.equations))
     live = {v for v in program.inputs if origins[v].data and v in last_use}
     for place, equation in enumerate(program.equations):
-        given = _read(origins, equation.inputs)
+        given = [origins[v] for v in equation.inputs]
         live = {v for v in live if last_use[v] > place}
         root = None
         if equation.scan is None:
@@ -158,11 +158,7 @@ def analyse(
     graph.cuts.extend(Cut((v,), depth) for depth, v in cuts.items())
     _move_to_latest_depth(program, origins, graph)
     graph.activations.extend(_activations(program, origins, chains))
-    return graph, _read(origins, program.outputs)
-
-
-def _read(origins: dict[int, Origin], operands: Sequence[int | Constant]) -> list[Origin]:
-    return [Origin() if isinstance(v, Constant) else origins[v] for v in operands]
+    return graph, [origins[v] for v in program.outputs]
 
 
 def _move_to_latest_depth(program: Program, origins: dict[int, Origin], graph: LayerGraph) -> None:
@@ -173,19 +169,18 @@ def _move_to_latest_depth(program: Program, origins: dict[int, Origin], graph: L
     """
     places = {layer.z: i for i, layer in enumerate(graph.layers) if layer.loop is None}
     last = max((origin.depth for origin in origins.values() if origin.data), default=0)
-    latest = {v: last for v in program.outputs if isinstance(v, int)}
+    latest = dict.fromkeys(program.outputs, last)
     for equation in reversed(program.equations):
         depth = min((latest.get(v, last) for v in equation.outputs), default=last)
         if equation.scan is not None:
-            given = _read(origins, equation.inputs)
-            depth = min(origins[v].depth for v in equation.variables)
-            carry = equation.scan.split(given)[1]
+            depth = min(origins[v].depth for v in {*equation.inputs} - program.constants.keys())
+            carry = equation.scan.split([origins[v] for v in equation.inputs])[1]
             depth = max([origin.depth for origin in carry if origin.data], default=depth)
         elif equation.outputs[0] in places:
             i = places[equation.outputs[0]]
             graph.layers[i] = graph.layers[i]._replace(depth=depth)
             depth -= 1
-        for v in equation.variables:
+        for v in equation.inputs:
             latest[v] = min(latest.get(v, last), depth)
 
 
@@ -249,11 +244,10 @@ def _activations(
     """Chains that are not linear and whose result does more than open and close a gate."""
     users: dict[int, list[Equation | None]] = {}
     for equation in program.equations:
-        for v in equation.variables:
+        for v in equation.inputs:
             users.setdefault(v, []).append(equation)
     for v in program.outputs:
-        if isinstance(v, int):
-            users.setdefault(v, []).append(None)
+        users.setdefault(v, []).append(None)
     activations = []
     for root, chain in chains.items():
         made = {equation.outputs[0] for equation in chain}
@@ -265,7 +259,7 @@ def _activations(
                 finals.append(v)
         origin, bent = origins[root], any(bends(equation, origins) for equation in chain)
         if finals and bent and origin.units is not None and program.floating(root):
-            kind = " ".join(map(label, chain))
+            kind = " ".join(label(program, equation) for equation in chain)
             parts = tuple(finals), tuple(chain), kind, origin.units, origin.depth
             activations.append(Activation(root, *parts))
     return activations
@@ -341,12 +335,12 @@ def elementwise(equation: Equation) -> bool:
 def bends(equation: Equation, origins: Mapping[int, Origin]) -> bool:
     """Whether an elementwise operation is not linear in the data."""
     if equation.name in {"mul", "div"}:
-        return sum(origins[v].data for v in equation.variables) > 1
+        return sum(origins[v].data for v in equation.inputs) > 1
     return equation.name not in LINEAR
 
 
-def label(equation: Equation) -> str:
+def label(program: Program, equation: Equation) -> str:
     """Name of an operation together with the operations and numbers in it."""
-    constants = [v.value for v in equation.inputs if isinstance(v, Constant)]
+    constants = [program.constants[v] for v in equation.inputs if v in program.constants]
     numbers = [str(value) for value in constants if np.ndim(value) == 0]
     return f"{equation.name}({','.join([*primitives_inside(equation), *numbers])})"

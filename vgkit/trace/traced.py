@@ -15,7 +15,7 @@ from jaxtyping import Array
 from vgkit import _check
 from vgkit._typeset import table
 from vgkit.trace import jaxpr
-from vgkit.trace.jaxpr import Constant, Equation, Program, Scan
+from vgkit.trace.jaxpr import Equation, Program, Scan
 from vgkit.trace.layers import LayerGraph, LayerOp, Loop, Origin, analyse, depths
 
 BATCH = "batch"
@@ -124,12 +124,11 @@ def run_program(
     Both have one more axis in front for variables inside a scan. With `wide` everything is computed
     in float64, even where the program asks for a narrower format.
     """
-    values: dict[int, Any] = {}
+    values = dict(program.constants)
     recorded: dict[int, Any] = {}
 
-    def read(operand: int | Constant) -> Any:
-        value = operand.value if isinstance(operand, Constant) else values[operand]
-        return widen(value) if wide else value
+    def read(variable: int) -> Any:
+        return widen(values[variable]) if wide else values[variable]
 
     def put(variables: Sequence[int], results: Sequence[Any]) -> None:
         for v, value in zip(variables, results, strict=True):
@@ -154,11 +153,11 @@ def run_program(
 
     put(program.inputs, args)
     for equation in program.equations:
-        inputs = [read(operand) for operand in equation.inputs]
+        inputs = list(map(read, equation.inputs))
         scan = equation.scan
         put(equation.outputs, repeat(scan, inputs) if scan else apply(equation, inputs, wide))
     recorded |= {v: values[v] for v in record if v in values}
-    return [read(operand) for operand in program.outputs], recorded
+    return list(map(read, program.outputs)), recorded
 
 
 def apply(equation: Equation, inputs: Sequence[Any], wide: bool = False) -> list[Any]:
