@@ -12,7 +12,7 @@ from conftest import compilations, heap
 
 import tools.explorers
 from tools import grids, pages
-from vgkit.explore import networks
+from vgkit.explore import views
 
 PAGES = pages.live()
 MOVES = int(os.environ.get("VGKIT_MOVES", "1000"))
@@ -102,7 +102,7 @@ def test_the_page_holds_what_jax_computes(book, explorers, page):
     assert len(data) == len(explorers[page]) >= 1
     for shipped, explorer in zip(data, explorers[page], strict=True):
         rows = {name: grids.unpack(packed) for name, packed in shipped["grid"].items()}
-        seen = networks.coarse(explorer.views)  # as brightness alone
+        seen = views.coarse(explorer.views)  # as brightness alone
         explorer.at()
         with compilations() as compiled:
             results = [(*one, explorer.at(**one[1])) for one in settings(shipped, random, 25)]
@@ -117,7 +117,7 @@ def test_the_page_holds_what_jax_computes(book, explorers, page):
                 floor = 1e-9 * np.nanmax(np.abs(expected[np.isfinite(expected)]), initial=0)
                 big = np.isfinite(expected) & (np.abs(expected) > floor)
                 error = np.abs(np.log10(np.abs(value[big] / expected[big])))
-                allowed = 1.001 * networks.STEP / 2 if name in seen else 1e-3
+                allowed = 1.001 * views.STEP / 2 if name in seen else 1e-3
                 assert error.max(initial=0) < allowed, (explorer.title, name, labels)
                 assert name != "sentence" or np.round(value) == expected
 

@@ -14,7 +14,7 @@ from powers import CHART, compute, in_javascript, make, sliders
 
 from tools.grids import DATA, shipped, unpack
 from vgkit import explore
-from vgkit.explore import charts, grid, results
+from vgkit.explore import grid, results, views
 
 
 def test_at_computes_there_and_choose_moves_all_or_nothing():
@@ -228,7 +228,7 @@ def test_the_x_axis_can_take_its_positions_from_an_array():
         y={"label": "Height"},
     )
     data = {"place": [-1.5, 0.0, 2.25], "height": [3.0, 4.0, 5.0]}
-    figure = charts.draw([chart], {name: np.array(a) for name, a in data.items()}, "")
+    figure = views.draw([chart], {name: np.array(a) for name, a in data.items()}, "")
     points = [[-1.5, 3], [0, 4], [2.25, 5]]
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), points)
     plt.close(figure)

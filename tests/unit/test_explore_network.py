@@ -12,7 +12,7 @@ from powers import UNITS, in_javascript, network
 
 from tools.grids import shipped, unpack
 from vgkit import explore, grads, nets
-from vgkit.explore import networks, results
+from vgkit.explore import results, views
 
 KEY = jax.random.key(1)
 
@@ -106,12 +106,12 @@ def test_the_page_holds_every_unit_to_two_figures_and_its_sign(made):
     assert "2.4 %" in page["note"]
     for name in ("error", "activation", "edge_gradient"):
         packed = page["grid"][name]
-        assert packed["step"] == networks.STEP and packed["signs"]
+        assert packed["step"] == views.STEP and packed["signs"]
         expected = np.stack([made.at(depth=depth)[name] for depth in range(1, 8)])
         rows = unpack(packed)
         np.testing.assert_array_equal(np.isnan(rows), np.isnan(expected))
-        np.testing.assert_allclose(rows, expected, rtol=10 ** (networks.STEP / 2) - 1 + 1e-9)
-    assert page["grid"]["error_size"]["step"] < networks.STEP
+        np.testing.assert_allclose(rows, expected, rtol=10 ** (views.STEP / 2) - 1 + 1e-9)
+    assert page["grid"]["error_size"]["step"] < views.STEP
 
 
 def shown(made, expression, **values):

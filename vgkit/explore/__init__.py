@@ -6,6 +6,5 @@
 As the last line of a cell it shows itself. `Explorer.static` is the same for a web page.
 """
 
-from vgkit.explore.charts import chart, first_true, series
 from vgkit.explore.explorer import Explorer
-from vgkit.explore.networks import network
+from vgkit.explore.views import chart, first_true, network, series

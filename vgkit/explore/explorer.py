@@ -17,7 +17,8 @@ import traitlets
 from matplotlib.figure import Figure
 
 from vgkit import _check
-from vgkit.explore import charts, grid, networks, results
+from vgkit.explore import grid, results
+from vgkit.explore.views import STEP, coarse, draw, png
 
 Compute = Callable[..., Mapping[str, jax.Array]]
 HERE = Path(__file__).parent
@@ -143,7 +144,7 @@ class Explorer:
 
     def figure(self) -> Figure:
         """The views now, as a matplotlib figure."""
-        return charts.draw(self.views, self.at(), self._setting())
+        return draw(self.views, self.at(), self._setting())
 
     def static(self) -> dict[str, str]:
         """The explorer for a page without a kernel, by MIME type: HTML, a picture and a sentence.
@@ -159,7 +160,7 @@ class Explorer:
         now = self._now()
         here = jax.tree.map(lambda array: array[tuple(now[name] for name in axes)], swept)
         text, image, size = self._still(results.checked(here, self.views, self.controls))
-        coarse = networks.coarse(self.views)
+        bright = coarse(self.views)
         description = {
             "title": self.title,
             "views": self.views,
@@ -175,10 +176,10 @@ class Explorer:
             ],
             "presets": self._presets,
             "grid": {
-                name: grid.pack(array, list(axes), networks.STEP if name in coarse else None)
+                name: grid.pack(array, list(axes), STEP if name in bright else None)
                 for name, array in swept.items()
             },
-            "note": NOTE + (UNITS if coarse else ""),
+            "note": NOTE + (UNITS if bright else ""),
         }
         page = _page(description, image, size, text)
         return {"text/plain": text, "text/html": page, "image/png": image}
@@ -256,7 +257,7 @@ class Explorer:
     def _still(self, data: Mapping[str, np.ndarray]) -> tuple[str, str, tuple[int, int]]:
         """Text and picture of the results of now, and the picture's size."""
         sentence = results.sentence(self.views[0]["summary"], self._labels(), data)
-        image, size = charts.png(charts.draw(self.views, data, self._setting()))
+        image, size = png(draw(self.views, data, self._setting()))
         return f"{self.title}: {sentence}" if sentence else self.title, image, size
 
 

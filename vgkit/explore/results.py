@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from vgkit._typeset import typeset
-from vgkit.explore import networks
+from vgkit.explore.views import needed
 
 LONGEST = 300
 BRACES = re.compile(r"\{(\w+)\}")
@@ -55,7 +55,7 @@ def _needed(
         for name, _ in view["columns"]:
             yield name, name
         if view["view"] == "network":
-            yield from networks.needed(view)
+            yield from needed(view)
     sentences = views[0]["summary"]
     chosen = ["sentence"] if len(sentences) > 1 else []
     for name in {*chosen, *BRACES.findall(" ".join(sentences))} - {*controls}:
