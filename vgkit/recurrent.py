@@ -7,6 +7,7 @@ in PyTorch's order, so that `lstm.weight_ih_l0.reshape(4, hidden, inputs)` is it
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -255,19 +256,16 @@ def _draw(
     if not 0 <= gain < float("inf"):
         raise ValueError(f"gain must be a number of at least 0; got {gain!r}")
 
-    def uniform(key: Array, *shape: int) -> Array:
-        bound = hidden**-0.5
-        return jax.random.uniform(key, (*gates, *shape), minval=-bound, maxval=bound)
-
     def gate(key: Array) -> tuple[Array, Array]:
         key_in, key_rec = jax.random.split(key)
         w_in = INITIALISERS["lecun_normal"](key_in, (hidden, inputs), float)
         return w_in, draw(key_rec, (hidden, hidden), float)
 
     if draw is None:
-        keys = jax.random.split(key, 4)
-        w_in, w_rec = uniform(keys[0], hidden, inputs), uniform(keys[1], hidden, hidden)
-        return w_in, gain * w_rec, uniform(keys[2], hidden), uniform(keys[3], hidden)
+        uniform = partial(jax.random.uniform, minval=-(hidden**-0.5), maxval=hidden**-0.5)
+        shapes = [(*gates, hidden, inputs), (*gates, hidden, hidden), *[(*gates, hidden)] * 2]
+        w_in, w_rec, *biases = map(uniform, jax.random.split(key, 4), shapes)
+        return w_in, gain * w_rec, *biases
     # One gate at a time: initialisers would count a leading axis as a part of the fan-in.
     w_in, w_rec = jax.vmap(gate)(jax.random.split(key, gates)) if gates else gate(key)
     zeros = jnp.zeros((*gates, hidden))

@@ -153,14 +153,11 @@ def _fixed_point(phi: Function, sigma_w: Number, sigma_b: Number, start: Number)
     start = jnp.asarray(start, float)
     at_start = growth(start)
     up = at_start > 0
-    lengths = jnp.asarray(_LENGTHS, float)
-    ahead = jnp.where(up, lengths > start, lengths < start)
-    crossed = ahead & ((jax.vmap(growth)(lengths) > 0) != up)
-    first = jnp.where(up, jnp.argmax(crossed), len(lengths) - 1 - jnp.argmax(crossed[::-1]))
-    # One step of the list back, but not behind the start: there the length still moves on.
-    reached, ratio = lengths[first], lengths[1] / lengths[0]
-    one = jnp.maximum(start, reached / ratio), jnp.minimum(start, reached * ratio)
-    crossing = _bisect(lambda q: growth(q) > 0, jnp.where(up, *one), reached)
+    far = jnp.logspace(0, 24, 241)
+    lengths = jnp.clip(start * jnp.where(up, far, 1 / far), _LENGTHS[0], _LENGTHS[-1])
+    crossed = (jax.vmap(growth)(lengths) > 0) != up
+    first = jnp.argmax(crossed)  # not 0, the start itself
+    crossing = _bisect(lambda q: growth(q) > 0, lengths[first - 1], lengths[first])
     settled = jnp.where(crossed.any(), crossing, jnp.where(up, jnp.inf, 0.0))
     still = jnp.abs(at_start) <= 16 * jnp.finfo(float).eps * start
     return jnp.where(still, start, settled)

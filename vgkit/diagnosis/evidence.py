@@ -44,18 +44,6 @@ class Slopes(NamedTuple):
     curves: dict[str, Any]
 
 
-class UnitSlopes(NamedTuple):
-    """What the slopes of one activation say of its units.
-
-    `dead` marks units without slope for any example, if the activation is flat on one side;
-    `saturated` is the share of slopes below a tenth of the largest, if it is flat on both.
-    """
-
-    depth: int
-    dead: np.ndarray | None
-    saturated: float
-
-
 class Measured(NamedTuple):
     """One pass forward and back in float64, as NumPy arrays: see `measure.Backward`."""
 
@@ -115,7 +103,7 @@ def layer_evidence(traced: Traced, measured: Measured) -> list[LayerEvidence]:
     """One entry for each layer, input side first."""
     cuts = traced.at_cuts(measured.by_probes).items()
     squares = {depth: sum(np.sum(array**2) for array in parts) for depth, parts in cuts}
-    units = {here.depth: here for here in unit_slopes(traced, measured.slopes)}
+    units = {depth: here for depth, *here in unit_slopes(traced, measured.slopes)}
     parameters = [np.asarray(array, np.float64) for array in traced.model.parameters]
     examples = traced.model.examples
 
@@ -125,7 +113,7 @@ def layer_evidence(traced: Traced, measured: Measured) -> list[LayerEvidence]:
 
     def row(layer: Layer) -> LayerEvidence:
         error = layer.of(measured.by_probes)
-        here = units.get(layer.depth, UnitSlopes(layer.depth, None, np.nan))
+        dead, saturated = units.get(layer.depth, (None, np.nan))
         return LayerEvidence(
             name=layer.name,
             depth=layer.depth,
@@ -137,8 +125,8 @@ def layer_evidence(traced: Traced, measured: Measured) -> list[LayerEvidence]:
             weight_gradient=size(layer, measured.by_params),
             weights=size(layer, parameters),
             cosine=_cosine(layer.of(measured.data, "h"), examples),
-            dead=np.nan if here.dead is None else float(np.mean(here.dead)),
-            saturated=here.saturated,
+            dead=np.nan if dead is None else float(np.mean(dead)),
+            saturated=saturated,
         )
 
     return [row(layer) for layer in traced.layers]
@@ -204,8 +192,12 @@ def _slope(traced: Traced, activation: Activation, values: dict[int, Any]) -> An
     return jnp.max(jnp.abs(jnp.stack(slopes)), axis=0)
 
 
-def unit_slopes(traced: Traced, slopes: Slopes) -> list[UnitSlopes]:
-    """Dead and saturated units, for every activation and iteration."""
+def unit_slopes(traced: Traced, slopes: Slopes) -> list[tuple[int, np.ndarray | None, float]]:
+    """Depth, dead units and share of saturated slopes, for every activation and iteration.
+
+    Dead are units without slope for any example, if the activation is flat on one side, and
+    saturated are slopes below a tenth of the largest, if it is flat on both.
+    """
     units = []
     for activation, sizes in zip(traced.graph.activations, slopes.sizes, strict=True):
         curve = slopes.curves[activation.kind].reshape(-1, len(GRID)).max(axis=0)
@@ -220,7 +212,7 @@ def unit_slopes(traced: Traced, slopes: Slopes) -> list[UnitSlopes]:
             others = tuple(axis for axis in range(size.ndim) if axis not in activation.units)
             dead = np.max(size, axis=others) < 1e-3 * largest if one_sided else None
             flat = float(np.mean(size < 0.1 * largest)) if two_sided else np.nan
-            units.append(UnitSlopes(depth, dead, flat))
+            units.append((depth, dead, flat))
     return units
 
 
@@ -239,7 +231,7 @@ class DeadUnits(NamedTuple):
 def dead_units(here: Experiment) -> DeadUnits:
     """Look for units without slope, on the batch and on wider random inputs."""
     traced, found = here.traced, here.measured.slopes
-    dead = [(s.depth, s.dead) for s in unit_slopes(traced, found) if s.dead is not None]
+    dead = [(d, units) for d, units, _ in unit_slopes(traced, found) if units is not None]
     on_batch = frozenset(depth for depth, units in dead if np.all(units))
     wide_inputs = all(v.dtype.kind == "f" for v in here.inputs)
     if wide_inputs and any(np.mean(units) > 0.3 for _, units in dead):
@@ -253,7 +245,7 @@ def dead_units(here: Experiment) -> DeadUnits:
         for k in range(max(4, -(-512 // traced.model.examples))):
             wider = [_wider(random, v, (1.0, 3.0)[k % 2]) for v in here.inputs]
             again = unit_slopes(traced, found._replace(sizes=as_numpy(slope_sizes(wider))))
-            others = [s.dead for s in again if s.dead is not None]
+            others = [units for _, units, _ in again if units is not None]
             dead = [(d, a & b) for (d, a), b in zip(dead, others, strict=True)]
     shares: dict[int, float] = {}
     for depth, units in dead:

@@ -16,12 +16,7 @@ from vgkit.grads.signals import PerLayer, Signals, per_layer
 from vgkit.nets import net as forward_pass
 from vgkit.trace.traced import count_examples, floating, widen
 
-FORMATS = {
-    "float16": jnp.float16,
-    "bfloat16": jnp.bfloat16,
-    "float32": jnp.float32,
-    "float64": jnp.float64,
-}
+FORMATS = {name: jnp.dtype(name) for name in ("float16", "bfloat16", "float32", "float64")}
 """Every number format by name, narrowest first."""
 Loss = Callable[[Float[Array, " outputs"], Array], Float[Array, ""]]
 """A function (output, target) -> scalar, the loss of one example."""
