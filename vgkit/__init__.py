@@ -7,26 +7,14 @@ a `ValueError` that names the argument, the value and what is allowed.
 """
 
 import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vgkit.diagnosis import diagnose as diagnose
 
 __version__ = "0.1.0"
-__all__ = [
-    "activations",
-    "data",
-    "diagnosis",
-    "explore",
-    "grads",
-    "monitor",
-    "nets",
-    "plots",
-    "recurrent",
-    "theory",
-    "trace",
-    "train",
-]
+__all__ = sorted(part.name for part in pkgutil.iter_modules(__path__) if part.name[0] != "_")
 
 
 def __getattr__(name: str) -> Any:

@@ -55,17 +55,11 @@ def finite(argument: str, arrays: Iterable[Any]) -> None:
 
 def labels(argument: str, array: Any, classes: int) -> None:
     """Require whole-number labels and, where they are known, from 0 to `classes` - 1."""
-    if not np.issubdtype(array.dtype, np.integer):
+    known = np.zeros(1, array.dtype) if traced(array) else np.asarray(array)
+    if not np.issubdtype(known.dtype, np.integer) or known.min() < 0 or known.max() >= classes:
         raise ValueError(
-            f"{argument} must hold whole-number labels for cross_entropy; got {array.dtype}"
-        )
-    if traced(array):
-        return
-    known = np.asarray(array)
-    if known.min() < 0 or known.max() >= classes:
-        raise ValueError(
-            f"{argument} must hold labels from 0 to {classes - 1}; "
-            f"got {known.min()} to {known.max()}"
+            f"{argument} must hold whole-number labels from 0 to {classes - 1} for cross_entropy; "
+            f"got {known.min()} to {known.max()}, {known.dtype}"
         )
 
 

@@ -24,7 +24,6 @@ __all__ = [
     "Edge",
     "Prediction",
     "chi_1",
-    "depth_scale",
     "edge_of_chaos",
     "fixed_point",
     "gains",
@@ -161,22 +160,6 @@ def _fixed_point(phi: Function, sigma_w: Number, sigma_b: Number, start: Number)
     settled = jnp.where(crossed.any(), crossing, jnp.where(up, jnp.inf, 0.0))
     still = jnp.abs(at_start) <= 16 * jnp.finfo(float).eps * start
     return jnp.where(still, start, settled)
-
-
-def depth_scale(
-    activation: str | Function, sigma_w: Number, sigma_b: Number = 0.0, start: float = 1.0
-) -> Float[Array, ""]:
-    r"""How many layers it takes to change the squared error signal by the factor e, in deep layers.
-
-    .. math:: \xi = \frac{1}{|\ln \chi_1(q^*)|}
-
-    The arguments are those of `fixed_point`, and so are the errors.
-
-    Source:
-        {cite}`schoenholz2017`.
-    """
-    q = jnp.maximum(fixed_point(activation, sigma_w, sigma_b, start), _LEAST)
-    return 1 / jnp.abs(jnp.log(chi_1(q, activation, sigma_w)))
 
 
 def edge_of_chaos(activation: str | Function, sigma_b: float = 0.0) -> Edge:

@@ -210,11 +210,9 @@ def _run(net: Model, data: Data, key: Array, settings: tuple) -> Run:
 @partial(jax.jit, static_argnums=(1, 2, 3))
 def batches(key: Array, examples: int, epochs: int, batch: int) -> Int[Array, "steps {batch}"]:
     """Positions of the examples of every step, shuffled anew in each epoch."""
-    shuffled = jax.vmap(lambda key: jax.random.permutation(key, examples))(
-        jax.random.split(key, epochs)
-    )
-    used = examples // batch * batch
-    return shuffled[:, :used].reshape(-1, batch)
+    keys = jax.random.split(key, epochs)
+    shuffled = jax.vmap(lambda key: jax.random.permutation(key, examples))(keys)
+    return shuffled[:, : examples // batch * batch].reshape(-1, batch)
 
 
 def descend(

@@ -322,7 +322,7 @@ BAD = {
     "optimiser must be an optax.GradientTransformation.*got 0.1": {"optimiser": 0.1},
     "data must hold x_train, y_train and maybe .*got 3 arrays": {"data": (X, Y, X_TEST)},
     "training data: x must have shape": {"data": (X[:, :4], Y, X_TEST, Y_TEST)},
-    "test data: y must hold labels from 0 to 2": {"data": (X, Y, X_TEST, Y_TEST + 3)},
+    "test data: y must hold whole-number labels from 0 to 2": {"data": (X, Y, X_TEST, Y_TEST + 3)},
     "test data: x must be finite": {"data": (X, Y, X_TEST * jnp.nan, Y_TEST)},
     "x must hold at least 2 examples": {"net": network(norm="batch"), "batch": 1},
     "net must be finite": {"net": NAN},

@@ -214,7 +214,7 @@ def _output(
         return origin._replace(product=inputs[0].product)
     if equation.name == "add":
         _note_bias(inputs, graph)
-    elif any(given.leaves for given in inputs) and contains_product(equation):
+    elif any(given.leaves for given in inputs) and PRODUCTS & {*primitives_inside(equation)}:
         graph.opaque.append(equation.name)
     return origin
 
@@ -319,11 +319,6 @@ def preserved_units(
         if len(before) == len(shape) and all(before[k] == shape[k] for k in origin.units):
             return origin.units
     return None
-
-
-def contains_product(equation: Equation) -> bool:
-    """Whether an operation that is not unfolded has a product inside."""
-    return not PRODUCTS.isdisjoint(primitives_inside(equation))
 
 
 def elementwise(equation: Equation) -> bool:
