@@ -86,7 +86,10 @@ def test_every_name_is_explained():
 
 
 def test_every_page_says_where_it_is_taught():
-    pages = [path.read_text() for path in (ROOT / "chapters").rglob("*.md")]
+    pages = []
+    for path in (ROOT / "chapters").rglob("*.md"):
+        module = ROOT / "vgcourse" / f"{path.stem.replace('-', '_')}.py"
+        pages.append(path.read_text() + (module.read_text() if module.is_file() else ""))
     for room in ROOMS.keys() - {"monitor"}:  # which is for loops that no chapter has
         labels = re.findall(r"\{ref\}`([\w-]+)`", (ROOT / "api" / f"{room}.md").read_text())
         assert labels
