@@ -254,7 +254,7 @@ def _draw(
     inputs = _check.int_at_least("inputs", inputs, 1)
     hidden = _check.int_at_least("hidden", hidden, 1)
     if not 0 <= gain < float("inf"):
-        raise ValueError(f"gain must be a number of at least 0; got {gain!r}")
+        raise ValueError(f"gain must be a finite number of at least 0; got {gain!r}")
 
     def gate(key: Array) -> tuple[Array, Array]:
         key_in, key_rec = jax.random.split(key)

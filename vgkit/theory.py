@@ -77,7 +77,7 @@ def length_map(
     Source:
         {cite}`poole2016`.
     """
-    _require_gains(sigma_w, sigma_b)
+    _require_gains(sigma_w=sigma_w, sigma_b=sigma_b)
     return sigma_w**2 * _moments(function(activation), length)[0] + sigma_b**2
 
 
@@ -92,13 +92,13 @@ def chi_1(length: Number, activation: str | Function, sigma_w: Number) -> Float[
     Source:
         {cite}`schoenholz2017`.
     """
-    _require_gains(sigma_w, 0.0)
+    _require_gains(sigma_w=sigma_w)
     return sigma_w**2 * _moments(function(activation), length)[1]
 
 
-def _require_gains(sigma_w: Number, sigma_b: Number) -> None:
+def _require_gains(**gains: Number) -> None:
     """Require numbers of at least 0, where they are known."""
-    for name, value in (("sigma_w", sigma_w), ("sigma_b", sigma_b)):
+    for name, value in gains.items():
         if not _check.traced(value) and not 0 <= float(value) < math.inf:
             raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
 
@@ -131,7 +131,7 @@ def fixed_point(
         ValueError: If the length grows without a bound, where the gains are known (where they are
             traced, infinity is returned); or as for `length_map`.
     """
-    _require_gains(sigma_w, sigma_b)
+    _require_gains(sigma_w=sigma_w, sigma_b=sigma_b)
     _check.positive("start", start)
     q = _fixed_point(function(activation), sigma_w, sigma_b, start)
     if not _check.traced(q) and not jnp.isfinite(q):
@@ -182,7 +182,7 @@ def edge_of_chaos(activation: str | Function, sigma_b: float = 0.0) -> Edge:
     Source:
         {cite}`poole2016` for tanh; the others are this package's own computation.
     """
-    _require_gains(1.0, sigma_b)
+    _require_gains(sigma_b=sigma_b)
     none = f"activation {activation!r} has no edge of chaos at sigma_b = {sigma_b}"
     needed, q, sigma_w, grows = _edge(function(activation), sigma_b)
     if np.abs(needed / _LENGTHS).max() < math.sqrt(jnp.finfo(float).eps):  # any length will do

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import re
+from functools import partial
 from types import SimpleNamespace
 
 import jax
@@ -158,6 +159,19 @@ def test_zeros_that_give_way_are_no_fault():
     assert "a few steps open the way" in report.notes[0]
 
 
+def test_two_hidden_layers_have_a_ratio():
+    report = vgkit.diagnose(mlp(jax.nn.sigmoid), weights(2, 0.01), X, Y)
+    assert "vanishing" in report.verdicts and 0 < report.ratio < 1e-2
+    assert np.isnan(vgkit.diagnose(mlp(jax.nn.sigmoid), weights(1, 0.01), X, Y).ratio)
+
+
+def test_the_most_saturated_layer_is_named():
+    first, second, last = weights(2)
+    report = vgkit.diagnose(mlp(jnp.tanh), [30 * first, 4 * second, last], X, Y)
+    assert report.layers[0].saturated > report.layers[1].saturated > 0.5
+    assert "of the slopes of layer 1 are" in report.summary
+
+
 @pytest.mark.parametrize("scale", [1e-12, 1e6])
 def test_the_scale_of_the_loss_changes_nothing(scale):
     def loss(output, label):
@@ -186,13 +200,19 @@ def test_formats():
 
 
 def test_frozen_layers():
-    def behind(params, x):
-        h = jax.lax.stop_gradient(jax.nn.relu(x @ params[0]))
-        return mlp()(params[1:], h)
+    def behind(count, params, x):
+        for w in params[:count]:
+            x = jax.nn.relu(x @ w)
+        return mlp()(params[count:], jax.lax.stop_gradient(x))
+
+    def held(params, x):  # at a depth where 1 % of the weights change the loss by nothing
+        return mlp(jax.nn.sigmoid)([jax.lax.stop_gradient(params[0]), *params[1:]], x)
 
     labels = ["held", *["free"] * 4]
     optimiser = optax.multi_transform({"held": optax.set_to_zero(), "free": optax.sgd(0.1)}, labels)
-    assert verdicts(behind, weights(), X, Y) == ("frozen layer",)
+    for count in (1, 2):
+        assert verdicts(partial(behind, count), weights(), X, Y) == ("frozen layer",)
+    assert "frozen layer" in verdicts(held, weights(6, 0.01), X, Y)
     assert verdicts(mlp(), weights(), X, Y, optimiser=optimiser) == ("frozen layer",)
     assert verdicts(mlp(), weights(1), X, Y, optimiser=optax.sgd(0.0)) == ("healthy",)
 
@@ -209,16 +229,18 @@ def test_no_gradient_at_all():
     report = vgkit.diagnose(lambda p, x: jax.lax.stop_gradient(mlp()(p, x)), weights(), X, Y)
     assert report.verdicts == ("frozen layer",)
     report = vgkit.diagnose(mlp(), weights(), X, Y, lambda output, label: 0.0 * output[0])
+    assert report.loss == report.best_gain == 0
     assert "vanishing" not in report.verdicts and not any(v != v for v in report.verdicts)
 
 
 def test_numbers_that_are_none():
     report = vgkit.diagnose(lambda p, x: jnp.log(-jnp.abs(mlp()(p, x))), weights(), X, Y)
     assert report.verdicts == ("non-finite",)
+    assert "values in float64, first in the output" in report.summary
     params = weights()
     params[1] = params[1].at[0, 0].set(jnp.nan)
     report = vgkit.diagnose(mlp(), params, X, Y)
-    assert report.verdicts == ("non-finite",) and "1" in report.summary
+    assert report.verdicts == ("non-finite",) and "parameters, first in 1." in report.summary
 
 
 @pytest.mark.parametrize(

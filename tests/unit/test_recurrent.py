@@ -341,6 +341,7 @@ BAD = [
     (lambda: run(CELL, activation="swish"), "activation must be one of identity"),
     (lambda: recurrent.run([ONE], X), "cell must be an RNN, LSTM or GRU; got list"),
     (lambda: run(CELL, w_rec=NAN[:, :4]), r"w_rec must have shape \(4, 4\); got \(5, 4\)"),
+    (lambda: run(CELL, w_rec=CELL.b), r"w_rec must have shape \(5, 5\); got \(5,\)"),
     (lambda: run(LSTM, w_rec=LSTM.w_rec[:3]), r"w_rec must have shape \(4, .*got \(3, 5, 5\)"),
     (lambda: run(CELL, w_in=CELL.w_in[:4]), r"w_in must have shape \(5, at least 1\)"),
     (lambda: run(CELL, b=CELL.b[:2]), r"b must have shape \(5\); got \(2,\)"),
@@ -365,7 +366,8 @@ BAD = [
         "init must be one of lecun.*'xavier'",
     ),
     (lambda: recurrent.gru(KEY, 3, 3, reset="cho"), "reset must be one of after, bef"),
-    (lambda: recurrent.rnn(KEY, 3, 3, gain=-1.0), "gain must be a number of at least 0"),
+    (lambda: recurrent.rnn(KEY, 3, 3, gain=-1.0), "gain must be a finite number of at least 0"),
+    (lambda: recurrent.gru(KEY, 3, 3, gain=np.inf), "gain must be a finite number of at least 0"),
     (lambda: recurrent.lstm(KEY, 3, 3, forget_bias=np.inf), "forget_bias must be finite"),
     (lambda: recurrent.gru(KEY, 3, 3, update_bias=np.nan), "update_bias must be finite"),
 ]

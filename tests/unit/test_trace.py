@@ -257,7 +257,12 @@ def test_activations():
     assert gated == []  # each opens and closes the other
     silu, relu = kinds(lambda p, x: jax.nn.relu(jax.nn.silu(x @ p[0]) @ p[1]))
     assert "logistic" in silu and "max" in relu
-    assert kinds(lambda p, x: 2 * (x @ p[0]) - 1) == []  # linear
+    assert kinds(lambda p, x: 2 * (x @ p[0]) / 3 - 1) == []  # linear
+    steep, flat = kinds(lambda p, x: jnp.tanh(jnp.tanh(2 * (x @ p[0])) @ p[1] * 0.5))
+    assert steep != flat  # the same operations, other numbers
+
+    across = trace.read(lambda w, x: jax.nn.relu((x @ w).T).T, jnp.eye(3), X).graph.activations
+    assert [activation.units for activation in across] == [(0,)]
 
     def after_scan(w, x):
         _, z = jax.lax.scan(lambda state, row: (state, row @ w), 0.0, x[None])
@@ -278,7 +283,7 @@ def test_weights_that_are_rearranged_on_the_way_have_no_rows_of_their_own():
     assert [gradient.shape for gradient in moved.weight_gradients] == [(3, 5, 3)] * 5
 
 
-def test_a_narrow_model_in_float64():
+def test_a_narrow_model_in_float64(unchecked):
     last = np.array([[1.0, -1.0]] * 3)
 
     def model(w, x):  # insists on a format of its own

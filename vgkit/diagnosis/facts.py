@@ -96,11 +96,11 @@ def gather(problem: Problem, known_loss: str | None, history: Any, optimiser: An
         facts = facts._replace(
             opened=_opened(here, facts.layers),
             unmoved=_without_gradient(here),
-            descent=_share(_descent_gain(here), facts.loss),
+            descent=share(_descent_gain(here), facts.loss),
             dead=dead_units(here),
         )
         if facts.descent < 0.02 and not facts.loss >= facts.reference:
-            facts = facts._replace(adam=_share(_adam_gain(here), facts.loss))
+            facts = facts._replace(adam=share(_adam_gain(here), facts.loss))
         if optimiser is not None:
             updates = _first_updates(here, optimiser)
             unmoved = dict.fromkeys([*facts.unmoved, *_without_update(here, updates)])
@@ -112,7 +112,8 @@ def _finite(tree: Any) -> bool:
     return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree) if leaf.dtype.kind == "f")
 
 
-def _share(part: float, whole: float) -> float:
+def share(part: float, whole: float) -> float:
+    """Part of a loss that may be 0."""
     return part / abs(whole) if whole else 0.0
 
 
@@ -132,7 +133,7 @@ def _reference(problem: Problem, known_loss: str | None, here: Experiment) -> fl
 
 
 def _first_bad(traced: Traced, data: dict[int, Any]) -> str:
-    for op in sorted(traced.graph.layers, key=lambda op: op.depth):
+    for op in traced.graph.layers:  # in the order in which they are computed
         if not _finite(data[op.h]):
             return f"the data of {op.name or traced.model.names[min(op.leaves)]}"
     return "the output"

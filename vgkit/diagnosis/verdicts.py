@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 
 from vgkit._typeset import typeset
-from vgkit.diagnosis.facts import Facts, upstream_gradients
+from vgkit.diagnosis.facts import Facts, share, upstream_gradients
 
 REMEDIES = {
     "non-finite": ("clipping", "initialisation", "rescaling"),
@@ -260,9 +260,9 @@ def _converged(facts: Facts) -> Iterator[Finding]:
 def _slow(facts: Facts) -> Iterator[Finding]:
     step = facts.step
     if step is not None:
-        gain = step.best / abs(facts.loss) if facts.loss else 0.0
-        share = step.first / step.best if step.best and np.isfinite(step.first) else 1.0
-        slow = STEPS * share * gain < TOO_LITTLE and gain > WORTHWHILE and step.multiple >= STEPS
+        gain = share(step.best, facts.loss)
+        reached = step.first / step.best if step.best and np.isfinite(step.first) else 1.0
+        slow = STEPS * reached * gain < TOO_LITTLE and gain > WORTHWHILE and step.multiple >= STEPS
     else:
         slow = _hardly_moved(facts) and facts.descent > WORTHWHILE
     if slow:
