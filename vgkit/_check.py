@@ -2,15 +2,13 @@
 
 import operator
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
 
-T = TypeVar("T")
 
-
-def choice(argument: str, value: Any, allowed: Mapping[str, T]) -> T:
+def choice(argument: str, value: Any, allowed: Mapping[str, Any]) -> Any:
     """Look up `value` in `allowed`, or name the choices."""
     if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{argument} must be one of {', '.join(allowed)}; got {value!r}")

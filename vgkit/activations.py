@@ -45,21 +45,17 @@ def prelu(z: Float[Array, "..."], alpha: float | Float[Array, ""] = 0.25) -> Flo
 # Extrema of the slope, where they lie at no round number. GELU in the form z * Phi(z) has the slope
 # Phi(z) + z * phi(z), whose derivative (2 - z^2) * phi(z) vanishes at z = +-sqrt(2); its tanh form
 # peaks at z = 1.4185040. The slope of SiLU peaks at the root of z * tanh(z / 2) = 2.
-_GELU = Activation(partial(jax.nn.gelu, approximate=False), (-0.12890414, 1.12890414), "GELU")
-_GELU_TANH = Activation(jax.nn.gelu, (-0.12899307, 1.12899307), "GELU (tanh)")
-_LEAKY = partial(jax.nn.leaky_relu, negative_slope=0.01)
-
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(jax.nn.identity, (1.0, 1.0), "identity"),
     "sigmoid": Activation(jax.nn.sigmoid, (0.0, 0.25), "sigmoid"),
     "tanh": Activation(jnp.tanh, (0.0, 1.0), "tanh"),
     "relu": Activation(jax.nn.relu, (0.0, 1.0), "ReLU"),
-    "leaky_relu": Activation(_LEAKY, (0.01, 1.0), "leaky ReLU"),
+    "leaky_relu": Activation(jax.nn.leaky_relu, (0.01, 1.0), "leaky ReLU"),
     "prelu": Activation(prelu, (0.25, 1.0), "PReLU"),
     "elu": Activation(jax.nn.elu, (0.0, 1.0), "ELU"),
     "selu": Activation(jax.nn.selu, (0.0, 1.7580993408473768), "SELU"),
-    "gelu": _GELU,
-    "gelu_tanh": _GELU_TANH,
+    "gelu": Activation(partial(jax.nn.gelu, approximate=False), (-0.12890414, 1.12890414), "GELU"),
+    "gelu_tanh": Activation(jax.nn.gelu, (-0.12899307, 1.12899307), "GELU (tanh)"),
     "silu": Activation(jax.nn.silu, (-0.09983932, 1.09983932), "SiLU"),
     "softplus": Activation(jax.nn.softplus, (0.0, 1.0), "softplus"),
 }
@@ -126,9 +122,7 @@ def slope_range(activation: str | Function) -> tuple[float | Array, float | Arra
 
 
 def saturated(
-    activation: str | Function,
-    z: Float[Array | np.ndarray, "..."] | float,
-    threshold: float = 0.1,
+    activation: str | Function, z: Float[Array | np.ndarray, "..."] | float, threshold: float = 0.1
 ) -> Bool[Array, "..."]:
     r"""Where an activation is saturated: its slope is small beside its own largest.
 

@@ -55,11 +55,11 @@ def gaussian_mean(f: Callable[[Array], Array], length: Number = 1.0) -> Float[Ar
 @partial(jax.jit, static_argnums=0)
 def _moments(phi: Function, length: Number) -> tuple[Array, Array, Array]:
     """Means of phi^2, phi'^2 and phi'^4."""
-    slopes = [
-        gaussian_mean(lambda z, power=power: slope(phi, z) ** power, jnp.maximum(length, _LEAST))
-        for power in (2, 4)
-    ]
-    return gaussian_mean(lambda z: phi(z) ** 2, length), *slopes
+
+    def of_slope(power: int) -> Array:
+        return gaussian_mean(lambda z: slope(phi, z) ** power, jnp.maximum(length, _LEAST))
+
+    return gaussian_mean(lambda z: phi(z) ** 2, length), of_slope(2), of_slope(4)
 
 
 def length_map(

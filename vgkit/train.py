@@ -199,10 +199,11 @@ def _run(net: Model, data: Data, key: Array, settings: tuple) -> Run:
 
         order = batches(key, examples, epochs, batch) if batch < examples else None
         steps = epochs * per_epoch
-        done = descend(
-            batch_loss, initial, data, order, optimiser, steps, every, record, update_ratios
+        return Run(
+            *descend(
+                batch_loss, initial, data, order, optimiser, steps, every, record, update_ratios
+            )
         )
-        return Run(*done)
 
     return jax.vmap(one)(net, key) if seeds else one(net, key)
 

@@ -82,12 +82,19 @@ def lines(paths):
 def test_sizes():
     """Docstrings included: what is not needed goes, before something new comes.
 
-    The aims are 6,000 lines of vgkit and 6,500 of tests; until then these bounds only come down,
-    but for the code and the assertions that a page hands to its module and to the unit tests.
+    The aim for tests is 6,500 lines; until then their bound only comes down, but for the assertions
+    that a page hands to the unit tests.
     """
     kit = [path for name, path in MODULES.items() if name.split(".")[0] == "vgkit"]
-    assert lines(kit) <= 6200 and all(lines([path]) <= 450 for path in kit)
-    assert lines(path for name, path in MODULES.items() if name.split(".")[0] == "vgcourse") <= 8000
+    assert lines(kit) <= 6000 and all(lines([path]) <= 450 for path in kit)
+    # A module named as a page is that page's code, and grows as pages hand theirs over.
+    of_pages = {page.rpartition("/")[2].replace("-", "_") for page in pages.all_pages()}
+    shared = [
+        path
+        for name, path in MODULES.items()
+        if name.split(".")[0] == "vgcourse" and name.removeprefix("vgcourse.") not in of_pages
+    ]
+    assert lines(shared) <= 5000
     assert lines((ROOT / "tests").rglob("*.py")) <= 8000
     names = {*chain(*(dict(public(getattr(vgkit, room))) for room in ROOMS))}
     assert len(names) <= 120

@@ -300,7 +300,7 @@ def test_a_narrow_model_in_float64(unchecked):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"params": None}, "takes params, x and y; got 2"),
+    [({"params": None}, "batch must be params, x and y for a model; got 2"),
      ({"params": [jnp.arange(3)]}, "params must hold a floating-point array; it holds"),
      ({"model": 3}, "model must be a function .*got 3"),
      ({"x": X[:, :2]}, "model must be a function .* called so it raised"),

@@ -83,10 +83,8 @@ def number(value: float) -> str:
 
 def plain(array: Shaped[np.ndarray, " _points"]) -> list[float | str | None]:
     """An array as JSON can hold it."""
-    return [
-        x if math.isfinite(x) else None if math.isnan(x) else str(x)
-        for x in array.astype(float).tolist()
-    ]
+    numbers = array.astype(float).tolist()
+    return [x if math.isfinite(x) else None if math.isnan(x) else str(x) for x in numbers]
 
 
 def format_error(error: Exception, setting: str) -> str:

@@ -18,7 +18,6 @@ from PIL import Image
 from vgkit import _check
 from vgkit.plots import COLOURS, MARKERS
 
-KINDS = dict.fromkeys(("line", "path", "bars", "band"))
 X = {"label": "", "name": "point", "start": 0, "values": None, "domain": None}
 Y = {"label": "", "scale": "linear", "domain": None}
 STEP = 0.02
@@ -58,7 +57,7 @@ def series(
     Raises:
         ValueError: If there is no such kind.
     """
-    _check.choice("kind", kind, KINDS)
+    _check.choice("kind", kind, dict.fromkeys(("line", "path", "bars", "band")))
     style = {"base": base, "marker": marker, "dash": dash, "colour": colour, "hold": hold}
     return {"name": name, "label": label, "kind": kind, "x": x, "upper": upper, **style}
 

@@ -30,14 +30,14 @@ def jacobians(net: nets.Net, x: Float[Array, " fan_in"]) -> list[Float[Array, "_
     _check.shape("x", x, net.input_shape)
     _check.finite("x", [x])
     _check.finite("net", jax.tree.leaves(net))
+
+    def output(layer: nets.Layer, h: Array) -> Array:
+        return hidden_layer(layer, (h, h), net.form).h
+
     matrices, h = [], x
     for layer in nets.unstack(net).layers:
-
-        def output(h: Array, layer: nets.Layer = layer) -> Array:
-            return hidden_layer(layer, (h, h), net.form).h
-
-        matrices.append(jax.jacfwd(output)(h))
-        h = output(h)
+        matrices.append(jax.jacfwd(output, argnums=1)(layer, h))
+        h = output(layer, h)
     return matrices
 
 
@@ -121,11 +121,9 @@ def state_norms(
         raise ValueError(f"length must be at most {inputs}, the inputs there are; got {length}")
 
     def one(x: Array, u: Array) -> StateNorms:
-        h, c = state_gradients(cell, x, lambda h: u @ h[length], start=start)
-        norm = jax.vmap(l2)
-        if c is None:
-            return StateNorms(norm(h), None, norm(h))
-        return StateNorms(norm(h), norm(c), norm(jnp.concatenate([h, c], axis=1)))
+        parts = state_gradients(cell, x, lambda h: u @ h[length], start=start)
+        both = jnp.concatenate(jax.tree.leaves(parts), axis=1)
+        return jax.tree.map(jax.vmap(l2), StateNorms(*parts, both))
 
     norms = jax.tree.map(jax.vmap(rms, 1), jax.vmap(one)(x, direction))
     beyond = jnp.where(jnp.arange(inputs + 1) <= length, 0.0, jnp.nan)
@@ -133,10 +131,7 @@ def state_norms(
 
 
 def state_jacobians(
-    cell: recurrent.Cell,
-    x: Float[Array, "time inputs"],
-    *,
-    start: recurrent.State | None = None,
+    cell: recurrent.Cell, x: Float[Array, "time inputs"], *, start: recurrent.State | None = None
 ) -> Float[Array, "time state state"]:
     r"""Jacobian of every step with respect to the state before it, for one sequence.
 

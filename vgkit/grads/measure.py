@@ -155,9 +155,8 @@ def prepare(
         _check.labels("y", y, outputs)
     if loss == "mean_squared_error":
         _check.shape("y", y, (len(x), outputs))
-    _check.finite("x", [x])
-    _check.finite("y", [y])
-    _check.finite("net", jax.tree.leaves(net))
+    for argument, value in (("x", x), ("y", y), ("net", net)):
+        _check.finite(argument, jax.tree.leaves(value))
     return x, y, loss_function(loss)
 
 
@@ -253,9 +252,7 @@ def _model_signals(model: Any, batch: Any, loss: Any, dtype: Any, loss_scale: An
     gradient of weights or of a bias that a layer does not have is NaN.
     """
     if len(batch) != 3:
-        raise ValueError(
-            f"signals(model, params, x, y) takes params, x and y; got {len(batch)} arguments"
-        )
+        raise ValueError(f"batch must be params, x and y for a model; got {len(batch)} arguments")
     traced, y, losses = read_problem(model, *batch, loss)
     parameters, inputs = traced.model.parameters, traced.model.inputs
     if not traced.layers:
@@ -299,9 +296,8 @@ def _examples_first(array: Array, examples: int, units: Collection[int] = ()) ->
 
 def _hidden_gradients(traced: trace.Traced, by_probes: dict[int, Array]) -> PerLayer | None:
     """Gradient with respect to the one array through which each hidden layer acts."""
-    cuts = {
-        depth: parts[0] for depth, parts in traced.at_cuts(by_probes).items() if len(parts) == 1
-    }
+    cuts = traced.at_cuts(by_probes).items()
+    cuts = {depth: parts[0] for depth, parts in cuts if len(parts) == 1}
     places = [layer.depth for layer in traced.layers[:-1]]
     if len(set(places)) < len(places) or not cuts.keys() >= set(places):
         return None
@@ -336,9 +332,8 @@ def _known_loss(loss: str, outputs: Any, y: Any, examples: int) -> Callable:
     if loss == "mean_squared_error":
         if np.prod(shape) != np.prod(target):
             raise ValueError(f"y must have the shape of the outputs, {shape}; got {target}")
-        return lambda outputs, y: jax.vmap(one)(
-            outputs.reshape(examples, -1), y.reshape(examples, -1)
-        )
+        rows = examples, -1
+        return lambda outputs, y: jax.vmap(one)(outputs.reshape(rows), y.reshape(rows))
     if len(shape) < 2 or target != shape[:-1]:
         raise ValueError(
             f"y must hold one label for each output, shape {shape[:-1]}; got shape {target}"

@@ -178,14 +178,11 @@ class Signals:
 
 
 def _table(signals: Signals) -> Iterator[str]:
-    numbers = [f"{layer + 1}" for layer in range(len(signals.error_signals) - 1)]
-    names = signals.names or (*numbers, "output")
+    names = signals.names or (*map(str, range(1, len(signals.error_signals))), "output")
     rows = zip(names, signals.error_norms, signals.weight_norms, signals.bias_norms, strict=True)
-    head = "layer", "dL/dz", "dL/dW", "dL/db"
     used = [(name, sizes) for name, *sizes in rows if not np.isnan(sizes[0])]
     cells = [(name, *(typeset(f"{size:.1e}") for size in sizes)) for name, sizes in used]
-    yield from table([head, *cells])
+    yield from table([("layer", "dL/dz", "dL/dW", "dL/db"), *cells])
     yield typeset(f"RMS of every layer. The loss is {signals.loss:.3g}.")
     if len(signals.error_signals.hidden) > 1:
-        share = typeset(f"{signals.ratio:.1e}")
-        yield f"Layer 1 has {share} of the last hidden layer's error signal."
+        yield typeset(f"Layer 1 has {signals.ratio:.1e} of the last hidden layer's error signal.")

@@ -105,9 +105,8 @@ def check_net(net: Net) -> None:
         raise ValueError(f"depth must be left out for a net not stacked; got {form.depth!r}")
     known = form.depth is not None and not _check.traced(form.depth)
     if known and _check.int_at_least("depth", form.depth, 1) > net.size:
-        raise ValueError(
-            f"depth must be at most {net.size}, the layers there are; got {form.depth}"
-        )
+        most = f"{net.size}, the layers there are"
+        raise ValueError(f"depth must be at most {most}; got {form.depth}")
     if form.norm != "none" and any(layer.norm is None for layer in layers):
         raise ValueError(f"norm must be 'none' for layers drawn without one; got {form.norm!r}")
     if form.skip is False and any(layer.gate is not None for layer in layers):
