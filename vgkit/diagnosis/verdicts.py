@@ -57,8 +57,7 @@ class Finding:
 
 def judge(facts: Facts) -> list[Finding]:
     """All findings, gravest first."""
-    order = list(REMEDIES)
-    found = sorted(_findings(facts), key=lambda finding: order.index(finding.verdict))
+    found = sorted(_findings(facts), key=lambda finding: [*REMEDIES].index(finding.verdict))
     return [Finding(*map(typeset, astuple(finding))) for finding in found]
 
 
