@@ -260,6 +260,9 @@ def test_activations():
     assert kinds(lambda p, x: 2 * (x @ p[0]) / 3 - 1) == []  # linear
     steep, flat = kinds(lambda p, x: jnp.tanh(jnp.tanh(2 * (x @ p[0])) @ p[1] * 0.5))
     assert steep != flat  # the same operations, other numbers
+    ones, masks = np.ones((BATCH, 3)), np.eye(BATCH, 3)
+    one, other = kinds(lambda p, x: jnp.tanh(masks * (jnp.tanh(ones * (x @ p[0])) @ p[1])))
+    assert one == other  # arrays are parameters
 
     across = trace.read(lambda w, x: jax.nn.relu((x @ w).T).T, jnp.eye(3), X).graph.activations
     assert [activation.units for activation in across] == [(0,)]
