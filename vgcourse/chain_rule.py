@@ -232,14 +232,14 @@ def explorer() -> explore.Explorer:
         "Factors of a chain",
         chain,
         controls={
-            "length": widgets.IntSlider(4, 1, LONGEST, description="Neurons"),
+            "length": widgets.IntSlider(8, 1, LONGEST, description="Neurons"),
             "activation": widgets.Dropdown(
                 options=NAMES, value="sigmoid", description="Activation"
             ),
             "weight": choose(
                 options=[-1, 0.1, 0.25, 0.5, 1, 1.5, 2, 4, 8], value=1, description="Weight w"
             ),
-            "bias": choose(options=[-2, -1, -0.5, 0, 0.5, 1, 2], value=0, description="Bias b"),
+            "bias": choose(options=[-2, -1, -0.5, 0, 0.5, 1, 2], value=-0.5, description="Bias b"),
         },
         views=[
             explore.network(
@@ -264,11 +264,11 @@ def explorer() -> explore.Explorer:
         ],
         presets={
             "0.1 × 0.1 × 0.1 × 0.1": _setting(4, "identity", 0.1, 0),
-            "Sigmoid at its best": _setting(8, "sigmoid", 1, -0.5),
-            "Sigmoid, w = 4": _setting(8, "sigmoid", 4, -2),
-            "Saturated": _setting(8, "sigmoid", 8, 0),
-            "Switched off": _setting(4, "relu", 1, -2),
-            "Exploding": _setting(12, "identity", 2, 0),
+            "Sigmoid, w = 1, z = 0": _setting(8, "sigmoid", 1, -0.5),
+            "Sigmoid, w = 4, z = 0": _setting(8, "sigmoid", 4, -2),
+            "Sigmoid, w = 8, b = 0": _setting(8, "sigmoid", 8, 0),
+            "ReLU, z < 0": _setting(4, "relu", 1, -2),
+            "Identity, w = 2": _setting(12, "identity", 2, 0),
         },
     )
 
@@ -376,19 +376,19 @@ def _centred(layer: nets.Layer, gain: float) -> nets.Layer:
 
 
 def predict_bound() -> selfcheck.Quiz:
-    """Ask whether a quarter for each layer is a bound, and whether it is what one sees."""
+    """Ask whether a sigmoid layer leaves as much as its bound allows."""
     question = selfcheck.choice(
-        "Glorot's weights have a largest singular value of almost 2. Is (1/4)⁹ a bound for what "
-        "nine such sigmoid layers leave of the error signal? And how much do they leave?",
+        "Glorot's weights have a largest singular value of almost 2, so the bound allows almost a "
+        "half for each layer. How much do nine such sigmoid layers leave of the error signal?",
         {
-            "It is a bound, and far less is left": "It is none: slope times matrix allows almost a "
-            "half for each layer. And what is left comes close to it.",
-            "It is no bound, but about that much is left": "Slope times matrix allows almost a "
-            "half for each layer, yet a typical signal keeps a little less than a quarter.",
-            "It is no bound, and far more is left": "More is allowed, but a typical signal gets "
-            "far less than the most that the matrix can do.",
+            "About (1/2)⁹, what the bound allows": "That is the most there can be. A typical "
+            "signal is not stretched so much.",
+            "About (1/4)⁹": "A typical signal keeps a little less than a quarter at each layer, "
+            "although the bound allows almost a half.",
+            "Less than (1/10)⁹": "The slopes are close to a quarter, and the weights hardly change "
+            "the length of a typical signal.",
         },
-        right="It is no bound, but about that much is left",
+        right="About (1/4)⁹",
     )
     return selfcheck.predict(LABEL, question)
 
@@ -424,7 +424,7 @@ def numbers() -> dict[str, float]:
         "last": np.median(sizes[:, -1]),
         "ratio": np.median(sizes[:, 0] / sizes[:, -1]),
         "factor": factor_per_layer(),
-        "times": hand.by_weight[2] / hand.by_weight[0],
+        "kept": hand.delta[0] / hand.delta[2],
         "step_3": WEIGHTS[2] * hand.slopes[1],
         "step_2": WEIGHTS[1] * hand.slopes[0],
         "best": product(8, "sigmoid", 1.0, -0.5),
@@ -441,8 +441,7 @@ def numbers() -> dict[str, float]:
 
 def questions() -> list[selfcheck.Question]:
     """The page's questions."""
-    layers, middle = np.arange(1, 21), np.median(error_sizes(), axis=0)
-    norm = round(float(np.median(left_over()["glorot"].norm)), 2)
+    lengths, norm = np.arange(1, 13), round(float(np.median(left_over()["glorot"].norm)), 2)
     return [
         selfcheck.number(
             "In the chain worked by hand, what is the gradient of the first neuron's bias?",
@@ -461,7 +460,8 @@ def questions() -> list[selfcheck.Question]:
         ),
         selfcheck.choice(
             "All inputs of a net are multiplied by 10 and the weights of layer 1 divided by 10, so "
-            "that every z stays as it was. What happens to layer 1's two signals?",
+            "that every z stays as it was. What happens to layer 1's error signal and weight "
+            "gradient?",
             {
                 "Both stay as they were": "Right for the error signal. But the weight gradient has "
                 "the layer's input as a factor.",
@@ -473,21 +473,20 @@ def questions() -> list[selfcheck.Question]:
             right="Only the weight gradient becomes ten times as large",
         ),
         selfcheck.curve(
-            "Twenty sigmoid layers each multiply the error signal by about the same factor. Which "
-            "curve shows its size?",
-            layers,
-            {"A": middle[-1] * layers / 20, "B": middle, "C": middle[::-1]},
+            "Every neuron of a chain has the weight 3 and works at z = 0. Which curve shows the "
+            "derivative of the last output by the first input, for chains of 1 to 12 neurons?",
+            lengths,
+            {"A": 0.25**lengths, "B": 0.75**lengths, "C": 0.75 / lengths},
             {
-                "A": "This loses the same amount, a twentieth, at every layer. But factors "
-                "multiply, they do not subtract.",
-                "B": "Equal factors make a straight line on a logarithmic axis, and the signal "
-                "starts at the output.",
-                "C": "The line is straight, as it should be. But the signal comes from the loss, "
-                "so layer 20 has the largest.",
+                "A": "That is the slope alone, a quarter for each neuron. The weight belongs to "
+                "the factor too.",
+                "B": "Each neuron multiplies by 3 times 0.25, and equal factors make a straight "
+                "line on a logarithmic axis.",
+                "C": "This bends, so its factors differ from neuron to neuron. These are equal.",
             },
             right="B",
-            xlabel="layer (1 is nearest the input)",
-            ylabel="RMS of the error signal",
+            xlabel="neurons",
+            ylabel="derivative",
             log=True,
         ),
         selfcheck.number(

@@ -19,6 +19,12 @@ LABEL = "depth"
 PAIRS = {"sigmoid": "glorot_normal", "tanh": "glorot_normal", "relu": "he_normal"}
 """Activations of the page's nets with their initialisers."""
 LABELS = {"sigmoid": "sigmoid, Glorot", "tanh": "tanh, Glorot", "relu": "ReLU, He"}
+STYLES = {
+    "sigmoid": {"color": "#000000", "marker": "o"},
+    "tanh": {"color": plots.COLOURS[3], "marker": "s"},
+    "relu": {"color": "#808080", "marker": "^"},
+}
+"""How the nets are drawn; blue, orange and green are signals and gradients."""
 DEEPEST = 50
 DEPTHS = (2, 5, 10, 20, 30, 40, DEEPEST)
 MANY = 32
@@ -104,17 +110,19 @@ def predict_tanh() -> selfcheck.Quiz:
 def figure_shares() -> None:
     """Draw what is left at layer 1 against the depth."""
     _, axes = plt.subplots(figsize=(5.2, 3.4))
-    for number, name in enumerate(PAIRS):
-        plots.spread(axes, DEPTHS, shares()[name], LABELS[name], number, marker="os^"[number])
+    for name, left in shares().items():
+        axes.plot(DEPTHS, np.median(left, axis=0), label=LABELS[name], markersize=4, **STYLES[name])
+        band = {"color": STYLES[name]["color"], "alpha": 0.2, "lw": 0}
+        axes.fill_between(DEPTHS, left.min(axis=0), left.max(axis=0), **band)
     axes.set(yscale="log", xlabel="hidden layers", ylabel="error signal, layer 1 / last")
-    axes.legend(loc="lower left")
+    axes.legend(loc="lower left", title="median and range of 8 nets")
 
 
 def predict_exponential() -> selfcheck.Quiz:
     """Ask which net loses the same factor with every layer."""
     question = selfcheck.choice(
-        "In which of the three nets does every layer multiply the error signal by the same factor "
-        "below 1, so that it falls exponentially?",
+        "In which of the three nets does every layer multiply the error signal by the same factor, "
+        "clearly below 1, so that it falls exponentially?",
         {
             "In all three": "The tanh net's layers have different factors, and those of the ReLU "
             "net are about 1.",
@@ -131,12 +139,12 @@ def predict_exponential() -> selfcheck.Quiz:
 def figure_factors() -> None:
     """Draw the factor of every layer."""
     _, axes = plt.subplots(figsize=(5.2, 3.4))
-    for number, (name, factor) in enumerate(factors().items()):
-        style = {"color": plots.COLOURS[number], "marker": "os^"[number], "markersize": 3}
-        axes.plot(np.arange(1, DEEPEST), factor, label=LABELS[name], **style)
+    for name, factor in factors().items():
+        layer = np.arange(1, DEEPEST)
+        axes.plot(layer, factor, label=LABELS[name], markersize=3, **STYLES[name])
     axes.set(xlabel="layer (1 is nearest the input)", ylabel="factor of the layer", ylim=(0, 1.25))
     axes.set_xticks([1, 10, 20, 30, 40, 49])
-    axes.legend(loc="center right")
+    axes.legend(loc="center right", title=f"mean of {MANY} nets")
 
 
 # The explorer
@@ -276,20 +284,35 @@ def figure_healthy() -> None:
 # Small, or zero?
 
 
+def sixty_layers(name: str, bias: float) -> nets.Net:
+    """A net of 60 layers with an activation, and the same bias for all its hidden units."""
+    net = nets.mlp(seeds()[0], (64,) * 61 + (10,), name, stacked=True)
+    return net.replace(layers=net.layers.replace(b=net.layers.b + bias))
+
+
+SIXTY = {"sigmoid": 0.0, "relu": -10.0}
+"""Nets of 60 layers with their bias; this one switches all ReLUs off."""
+
+
 @cache
 def first_gradients() -> dict[str, dict[str, float]]:
-    """RMS of layer 1's weight gradient in nets of 60 layers, by net and number format.
-
-    One net is of sigmoid units; the other of ReLUs, which a bias of -10 switches off.
-    """
+    """RMS of layer 1's weight gradient in the nets of `SIXTY`, by net and number format."""
     x, y = batch()
     rows = {}
-    for name, bias in {"sigmoid": 0.0, "relu": -10.0}.items():
-        net = nets.mlp(seeds()[0], (64,) * 61 + (10,), name, stacked=True)
-        net = net.replace(layers=net.layers.replace(b=net.layers.b + bias))
+    for name, bias in SIXTY.items():
+        net = sixty_layers(name, bias)
         signals = {dtype: grads.signals(net, x, y, dtype=dtype) for dtype in grads.FORMATS}
         rows[name] = {dtype: float(each.weight_norms[0]) for dtype, each in signals.items()}
     return rows
+
+
+def smallest() -> dict[str, float]:
+    """The smallest positive number of each format; XLA on a CPU has subnormals in float16 alone."""
+    return {
+        "float16": float(jnp.finfo("float16").smallest_subnormal),
+        "float32": float(jnp.finfo("float32").smallest_normal),
+        "float64": float(jnp.finfo("float64").smallest_normal),
+    }
 
 
 # What depth is good for
@@ -314,13 +337,20 @@ def figure_tents(layers: Sequence[int] = (1, 3, 5)) -> None:
     for axes, number in zip(panels, layers, strict=True):
         axes.plot(x, tent(x, number), color=plots.COLOURS[0], linewidth=1.4)
         axes.set(title=f"{number} layer{'s' * (number > 1)}", xlabel="input", xticks=[0, 1])
+    pair = np.array([0.3, 0.7])
+    panels[0].plot(pair, tent(pair, 1), "o:", color=plots.COLOURS[1], markersize=5)
     panels[0].set(ylabel="output", yticks=[0, 1])
 
 
-def accuracy(name: str, layers: int) -> float:
-    """Test accuracy after ten epochs of kept runs on the digits: median of five seeds."""
+def accuracies(name: str, layers: int) -> Float[np.ndarray, " seeds"]:
+    """Test accuracy after ten epochs of kept runs on the digits."""
     run = results.load("remedies")["runs"][name][str(layers)]
-    return float(np.median(np.array(run["accuracy"])[:, -1]))
+    return np.array(run["accuracy"])[:, -1]
+
+
+def accuracy(name: str, layers: int) -> float:
+    """Median of `accuracies`."""
+    return float(np.median(accuracies(name, layers)))
 
 
 # The text's numbers, and the questions
@@ -331,12 +361,13 @@ def numbers() -> dict[str, float]:
     """Numbers that the text says, by name."""
     left = {name: float(np.median(values[:, -1])) for name, values in shares().items()}
     factor, healthy, first = factors(), looks_healthy(), first_gradients()
-    plateau = results.load("claims")["runs"]["T2"]
     medians = jax.tree.map(lambda array: np.median(array, axis=0), healthy)
     return {
         "sigmoid_50": left["sigmoid"],
         "tanh_50": left["tanh"],
         "relu_50": left["relu"],
+        "relu_least": shares()["relu"][:, -1].min(),
+        "relu_most": shares()["relu"][:, -1].max(),
         "tanh_mean": left["tanh"] ** (1 / 49),
         "factor": factor_per_layer(),
         "tanh_early": factor["tanh"][0],
@@ -346,8 +377,6 @@ def numbers() -> dict[str, float]:
         "input_ratio": np.median(healthy.inputs[:, -1] / healthy.inputs[:, 0]),
         "weight_size": medians.weights[0],
         "small": SMALL,
-        "plateau_weights": plateau["weights"][0],
-        "plateau_signal": plateau["signal"][0],
         "one_layer": accuracy("tanh, Glorot", 1),
         "ten_layers": accuracy("tanh, Glorot", 10),
         "thirty_layers": accuracy("tanh, Glorot", 30),
@@ -356,12 +385,14 @@ def numbers() -> dict[str, float]:
             for name, size in first.items()
             for dtype in ("float16", "float32", "float64")
         },
+        **{f"smallest_{dtype}": size for dtype, size in smallest().items()},
     }
 
 
 def questions() -> list[selfcheck.Question]:
     """The page's questions."""
-    factor, left = factors(), round(float(np.median(shares()["tanh"][:, -1])), 3)
+    left, layer = round(float(np.median(shares()["tanh"][:, -1])), 3), np.arange(1, DEEPEST + 1)
+    sizes = {name: np.append(factor, 1)[::-1].cumprod()[::-1] for name, factor in factors().items()}
     return [
         selfcheck.number(
             "A net has 20 hidden layers, and each passes on one half of the error signal. The last "
@@ -372,20 +403,20 @@ def questions() -> list[selfcheck.Question]:
             large="Halve it once for every step from layer 20 to layer 1.",
         ),
         selfcheck.curve(
-            "Here are the factors per layer of the three nets once more, without their names. In "
-            "which net does the error signal fall, but not exponentially?",
-            np.arange(1, DEEPEST),
-            {"A": factor["tanh"], "B": factor["relu"], "C": factor["sigmoid"]},
+            "Here is the error signal itself in three nets, layer by layer. In which net does it "
+            "fall on its way back, but not exponentially?",
+            layer,
+            {"A": 0.95 ** (DEEPEST - layer), "B": sizes["relu"], "C": sizes["tanh"]},
             {
-                "A": "Tanh with Glorot: well below 1 near the input, close to 1 in the layers "
-                "after it. So the loss per layer fades.",
-                "B": "ReLU with He: about 1 in every layer, so next to nothing is lost.",
-                "C": "Sigmoid with Glorot: the same factor in every layer, which is what "
-                "exponential means.",
+                "A": "This line is straight on a logarithmic axis, so every layer has the same "
+                "factor (0.95). That is exponential.",
+                "B": "It hardly falls: its factors are about 1. This is ReLU with He.",
+                "C": "It bends: the layers near the input lose most. This is tanh with Glorot.",
             },
-            right="A",
+            right="C",
             xlabel="layer (1 is nearest the input)",
-            ylabel="factor of the layer",
+            ylabel="error signal over the last layer's",
+            log=True,
         ),
         selfcheck.choice(
             "In some net the layers' outputs double from each layer to the next, going forward, "

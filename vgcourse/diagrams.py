@@ -88,7 +88,7 @@ def _words(text: str, size: Number) -> str:
             continue
         for token in MATHS.finditer(part):
             index = token["low"] or token["index"]
-            place = f' dy="{size / 4:g}" font-size="{0.75 * size:g}"' if index else back
+            place = f' dy="{size / 4:g}" font-size="{0.7 * size:g}"' if index else back
             slant = ' font-family="Georgia, serif" font-style="italic"' * bool(token["letter"])
             spans.append(f"<tspan{place}{slant}>{escape(index or token[0])}</tspan>")
             back = f' dy="{-size / 4:g}"' if index else ""
@@ -108,13 +108,11 @@ def box(
     height: Number,
     text: str = "",
     colour: str = INK,
-    shade: Number = 0.0,
 ) -> str:
-    """A rectangle around its text; x and y are its middle, `shade` says how much of its colour."""
+    """A rectangle around its text; x and y are its middle."""
     place = f'x="{x - width / 2:g}" y="{y - height / 2:g}" width="{width:g}" height="{height:g}"'
-    filled = f'<rect {place} rx="4" fill="{colour}" fill-opacity="{shade:.2g}"/>' if shade else ""
     words = label(x, y, text, halo="none") if text else ""
-    return f'<rect {place} rx="4" {_outline(colour)}/>{filled}{words}'
+    return f'<rect {place} rx="4" {_outline(colour)}/>{words}'
 
 
 def _outline(colour: str) -> str:
@@ -260,37 +258,37 @@ def jacobian(
         output: Outputs.
         slopes: Of the two units.
     """
-    side, tall, top = 46, 32, float(np.abs(w).max())
+    side, tall = 50, 32
 
-    def cells(x: Number, y: Number, values: np.ndarray, colour: str, top: float) -> list[str]:
+    def cells(x: Number, y: Number, values: np.ndarray, colour: str, form: str = "") -> list[str]:
         middle = (np.array(values.shape) - 1) / 2
         return [
             box(x + side * (c - middle[1]), y + tall * (r - middle[0]), side, tall,
-                printed(value), colour, 0.4 * abs(value) / top)
+                printed(value, form), colour)
             for (r, c), value in np.ndenumerate(values)
         ]  # fmt: skip
 
-    parts = cells(32, 82, h[:, None], FORWARD, 4.0)
+    columns = (32, 170, 312, 428)
+    parts = [*cells(32, 82, h[:, None], FORWARD), *cells(170, 82, w, INK)]
     parts += [
-        arrow((60, 82), (96, 82)),
-        *cells(172, 82, w, INK, 2 * top),
-        arrow((248, 82), (280, 82)),
+        *cells(312, 82, z[:, None], FORWARD, ".3g"),
+        *cells(428, 82, output[:, None], FORWARD),
     ]
-    parts += [*cells(308, 82, z[:, None], FORWARD, 4.0), arrow((336, 82), (396, 82))]
-    parts += [*cells(424, 82, output[:, None], FORWARD, 4.0), label(364, 68, "$φ$")]
-    for x, name in ((32, "inputs $h$"), (172, "weights $W$"), (308, "$z = Wh$"), (422, "outputs")):
+    parts += [arrow((60, 82), (93, 82)), arrow((248, 82), (284, 82)), arrow((340, 82), (400, 82))]
+    parts.append(label(370, 68, "$φ$"))
+    for x, name in zip(columns, ("inputs $h$", "weights $W$", "$z = Wh$", "outputs"), strict=True):
         parts.append(label(x, 16, name, MUTED))
-    parts += [*cells(32, 194, slopes[:, None], INSIDE, 1.0), label(76, 194, "×", INK, 18)]
-    parts += [*cells(172, 194, w, INK, 2 * top), label(264, 194, "=", INK, 18)]
-    parts += cells(364, 194, slopes[:, None] * w, BACKWARD, top / 2)
-    parts += [label(x, 242, name, MUTED) for x, name in ((32, "slopes"), (172, "weights $W$"))]
-    parts.append(label(364, 242, "Jacobian $J$", BACKWARD))
+    parts += [*cells(55, 194, np.diag(slopes), INSIDE), label(117, 194, "×", INK, 18)]
+    parts += [*cells(204, 194, w, INK), label(292, 194, "=", INK, 18)]
+    parts += cells(380, 194, slopes[:, None] * w, BACKWARD)
+    parts += [label(55, 242, "slopes $φ′(z)$", INSIDE), label(204, 242, "weights $W$", MUTED)]
+    parts.append(label(380, 242, "Jacobian $J$", BACKWARD))
     rows = [", ".join(map(printed, row)) for row in slopes[:, None] * w]
     return Diagram(
         460, 256,
         "Above, a layer: three inputs, a matrix of weights with two rows of three, two "
-        "pre-activations, two outputs. Below, the slope of each unit times its row of weights: the "
-        f"Jacobian, with the rows {rows[0]} and {rows[1]}.",
+        "pre-activations, two outputs. Below, a matrix with the units' slopes on its diagonal, "
+        f"times the weights: the Jacobian, with the rows {rows[0]} and {rows[1]}.",
         parts,
     )  # fmt: skip
 

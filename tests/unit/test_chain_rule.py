@@ -49,6 +49,8 @@ def test_two_digits_suffice_to_follow_it():
     assert r"0.92 \cdot 0.074 \cdot 0.81 = 0.055" in text
     assert (slopes[:2], by_weight[0]) == ([0.20, 0.15], 0.012)
     assert two(0.92 * 0.074 * 3 * 0.15 * 2 * 0.20) == 0.012
+    assert chain_rule.numbers()["kept"] == pytest.approx(0.46 * 0.39, rel=0.01)
+    assert "falls from 0.068 at neuron 3 to 0.012 at neuron 1" in text
     assert re.search(r"3 \\cdot 0\.15.*?2 \\cdot 0\.20.*?= 0\.012", text, re.S)
 
 
@@ -116,6 +118,18 @@ def test_saturation_takes_it_all():
     assert chain_rule.product(8, "sigmoid", 8.0) < 1e-12
 
 
+def test_the_way_back_through_the_drawn_layer():
+    w, h = map(jnp.asarray, chain_rule.LAYER)
+    by_h = jax.grad(lambda h: jax.nn.sigmoid(w @ h).sum())(h)
+    assert two(by_h[1]) == 0.37 and r"0.5 \cdot 1 - 0.13 \cdot 1 = 0.37" in LESSONS[PAGE]
+
+
+def test_a_softmax_of_three_classes():
+    p, y = jnp.array([0.2, 0.5, 0.3]), jnp.array([1.0, 0.0, 0.0])
+    delta = jax.grad(lambda z: -y @ jax.nn.log_softmax(z))(jnp.log(p))
+    np.testing.assert_allclose(delta, [-0.8, 0.5, 0.3], rtol=1e-6)
+
+
 def test_a_closed_unit_leaves_the_others_open():
     kept = chain_rule.saturate_one(chain_rule.seeds())
     assert kept["unit"].max() < 1e-10  # slope of a sigmoid about 30 from its middle
@@ -127,7 +141,7 @@ def test_the_code_of_the_page_is_backpropagation():
     scope = {"jax": jax, "jnp": jnp, "activations": activations}
     exec(code(PAGE, "backpropagation"), scope)
     net, x, y = chain_rule.example()
-    by_w, delta = scope["backpropagation"](net, x, y)
+    by_w, delta = scope["backpropagation"](net, x, jax.nn.one_hot(y, 10))
     exact = jax.grad(lambda net: grads.cross_entropy(net(x), y))(net)
     for layer, w, b in zip([*exact.layers, exact.readout], by_w, delta, strict=True):
         np.testing.assert_allclose(w, layer.w, rtol=1e-10, atol=1e-18)
@@ -146,6 +160,9 @@ def test_the_bound_holds_and_the_typical_size_is_far_below():
     assert (glorot.allowed[:, 0] > 50 * quarter).all()
     np.testing.assert_allclose(large.allowed, 1, rtol=1e-9)
     assert 35_000 < np.median(large.left[:, 0]) / quarter < 48_000  # "forty thousand times"
+    # "Most of what is missing is lost in layers 1 and 2"
+    lost = np.diff(np.log(np.median(large.left, axis=0)))
+    assert lost[:2].sum() > lost.sum() / 2
     # The largest singular value of a random matrix of variance 1/n tends to 2, from below.
     assert 1.8 < glorot.norm.min() and glorot.norm.max() < 2
 

@@ -52,6 +52,13 @@ def test_the_sigmoid_alone_decays_exponentially():
     layer = np.arange(1, depth.DEEPEST)[5:]
     assert np.abs(np.log(tanh[5:]) - np.log(1 - 1 / layer) / 2).max() < allowed
     assert tanh[0] < 0.75 and tanh[:5].max() < 0.95 < tanh[20:].min()
+    kept = depth.shares()["relu"][:, -1]
+    assert kept.min() < 1 < kept.max()  # "just below or just above depends on the draw"
+    # "roughly like a power": what is left of 50 layers by a law through the first 20
+    depths, left = np.arange(1, 51), np.append(1, np.cumprod(tanh))
+    for axis, close in ((np.log(depths), True), (depths, False)):
+        law = np.polyfit(axis[1:20], np.log(left[1:20]), 1)
+        assert (abs(np.polyval(law, axis[-1]) - np.log(left[-1])) < 0.2) == close
     factor = depth.numbers()["factor"]
     assert f"{factor:.2g}" == f"{np.exp(np.log(sigmoid).mean()):.2g}"  # said of both figures
 
@@ -69,6 +76,14 @@ def test_a_net_that_looks_healthy():
     # The weight gradient is the product, but for how the examples' terms add up.
     product = result.signal * result.inputs
     assert 0.05 < (result.weights / product).min() and (result.weights / product).max() <= 1.01
+    lower = np.median(product / result.weights, axis=0)  # "four to five times lower"
+    assert 4 <= round(lower.min(), 1) and round(lower.max()) == 5
+    one, label = chain_rule.batch()[0][:1], chain_rule.batch()[1][:1]  # for a single digit, exactly
+    net = depth.draw(chain_rule.seeds()[0], "tanh", "normal", depth.SMALL).replace(depth=30)
+    alone = grads.signals(net, one, label)
+    np.testing.assert_allclose(
+        alone.weight_norms[0], alone.error_norms[0] * jnp.sqrt(jnp.mean(one**2)), rtol=1e-9
+    )
 
 
 def test_inputs_and_signals_of_one_layer_by_a_net_of_that_depth():
@@ -88,6 +103,20 @@ def test_small_is_not_zero(numbers):
     for name in ("float16", "float32"):
         assert numbers[f"sigmoid_{name}"] == numbers[f"relu_{name}"] == 0
     assert 0 < numbers["sigmoid_float64"] < 1e-37 and numbers["relu_float64"] == 0
+    assert 1e-45 < numbers["sigmoid_float64"] < numbers["smallest_float32"]  # as the text says
+    x, _ = chain_rule.batch()
+    net = depth.sixty_layers("relu", depth.SIXTY["relu"])
+    z = jax.vmap(lambda one: nets.intermediates(net, one)[0].z)(x)
+    assert z.shape == (32, 60, 64) and not (z > 0).any()  # "there are none"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_smallest_numbers(dtype):
+    """Half of it is rounded to 0, on a CPU; the number itself is not."""
+    least = jnp.asarray(depth.smallest()[dtype], dtype)
+    multiply = jax.jit(lambda a, b: a * b)
+    assert multiply(least, jnp.asarray(1, dtype)) > 0
+    assert multiply(least, jnp.asarray(0.5, dtype)) == 0
 
 
 def test_folding_doubles_the_pieces():
@@ -143,5 +172,7 @@ def test_a_reader_s_activation_gives_what_the_explorer_draws():
 
 def test_kept_results_say_what_the_text_does(numbers):
     assert 0.9 < numbers["one_layer"] and numbers["thirty_layers"] < numbers["one_layer"]
-    assert 0.5 < numbers["plateau_weights"] < 2 and numbers["plateau_signal"] < 1e-3
+    one, ten, thirty = (depth.accuracies("tanh, Glorot", layers) for layers in (1, 10, 30))
+    assert thirty.max() < min(one.min(), ten.min())
+    assert one.min() < np.median(ten) and ten.min() < np.median(one)  # these two overlap
     assert depth.accuracy("sigmoid, Glorot", 2) > 0.6  # "such a net learns the digits well"
