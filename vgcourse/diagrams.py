@@ -349,17 +349,33 @@ def residual_block() -> Diagram:
     )  # fmt: skip
 
 
-def lstm_cell() -> Diagram:
-    """An LSTM cell: the line of the cell state above, four layers below that act on it."""
-    gates = [(98, "$f$", "σ"), (168, "$i$", "σ"), (238, "$g$", "tanh"), (318, "$o$", "σ")]
+def lstm_cell(forget: bool = True) -> Diagram:
+    """An LSTM cell: the line of the cell state above, and the layers below that act on it.
+
+    Args:
+        forget: Whether it has a forget gate; the cell of 1997 has none.
+    """
+    gates = [(168, "$i$", "σ", "input"), (238, "$g$", "tanh", "content")]
+    gates.append((318, "$o$", "σ", "output"))
+    if forget:
+        gates.insert(0, (98, "$f$", "σ", "forget"))
+        kept = [
+            arrow((12, 52), (84, 52), colour=INSIDE, width=3),
+            arrow((112, 52), (189, 52), colour=INSIDE, width=3),
+            arrow((98, 166), (98, 68), colour=FORWARD),
+            node(98, 52, "×", radius=14),
+        ]
+    else:
+        kept = [
+            arrow((12, 52), (189, 52), colour=INSIDE, width=3),
+            label(112, 34, "factor 1", INSIDE),
+        ]
     parts = [
         box(228, 142, 340, 252, "", MUTED),
-        arrow((12, 52), (84, 52), colour=INSIDE, width=3),
-        arrow((112, 52), (189, 52), colour=INSIDE, width=3),
+        *kept,
         arrow((217, 52), (452, 52), colour=INSIDE, width=3),
         arrow((12, 236), (344, 236), colour=FORWARD, head=False),
         arrow((36, 282), (36, 238), colour=FORWARD),
-        arrow((98, 166), (98, 68), colour=FORWARD),
         arrow((168, 166), (168, 116), (188, 116), colour=FORWARD),
         arrow((238, 166), (238, 116), (218, 116), colour=FORWARD),
         arrow((203, 102), (203, 68), colour=FORWARD),
@@ -367,27 +383,54 @@ def lstm_cell() -> Diagram:
         arrow((360, 52), (360, 78), colour=INSIDE),
         arrow((360, 106), (360, 122), colour=INSIDE),
         arrow((374, 138), (452, 138), colour=FORWARD),
-        node(98, 52, "×", radius=14),
         node(203, 52, "+", radius=14),
         node(203, 116, "×", radius=14),
         box(360, 92, 48, 26, "tanh"),
         node(360, 138, "×", radius=14),
     ]
-    for x, name, kind in gates:
+    for x, name, kind, role in gates:
         parts += [arrow((x, 236), (x, 198), colour=FORWARD), box(x, 182, 50, 30, kind)]
-        parts += [label(x + 16, 154, name, FORWARD)]
+        parts += [label(x + 16, 154, name, FORWARD), label(x, 252, role, MUTED, 13)]
     parts += [
         label(28, 30, "$c_{t−1}$", INSIDE), label(432, 30, "$c_t$", INSIDE),
         label(26, 214, "$h_{t−1}$", FORWARD), label(432, 118, "$h_t$", FORWARD),
         label(56, 276, "$x_t$", FORWARD),
-        label(98, 252, "forget", MUTED, 13), label(168, 252, "input", MUTED, 13),
-        label(238, 252, "content", MUTED, 13), label(318, 252, "output", MUTED, 13),
     ]  # fmt: skip
+    line = "it is multiplied by the forget gate f, then" if forget else "nothing multiplies it;"
     return Diagram(
         460, 296,
-        "An LSTM cell. The cell state runs along a line at the top: it is multiplied by the forget "
-        "gate f, then the product of the input gate i and the new content g is added. The new "
-        "state, through a tanh and times the output gate o, is the hidden state. All four are "
-        "computed from the last hidden state and the input.",
+        f"An LSTM cell{'' if forget else ' without forget gate'}. The cell state runs along a line "
+        f"at the top: {line} the product of the input gate i and the new content g is added. The "
+        "new state, through a tanh and times the output gate o, is the hidden state. Gates and "
+        "content are computed from the last hidden state and the input.",
+        parts,
+    )  # fmt: skip
+
+
+def unrolled() -> Diagram:
+    """A recurrent net drawn once for each time step, with the same matrix between all steps."""
+    at = (40, 150, 250, 380)
+    parts = []
+    for (x0, x), dash in zip(pairwise(at), (False, False, True), strict=True):
+        parts.append(arrow((x0 + 24, 70), (x - 24, 70), colour=FORWARD, dash=dash))
+        parts.append(arrow((x - 24, 88), (x0 + 24, 88), colour=BACKWARD, dash=dash))
+        parts += [label((x0 + x) / 2, 54, "$W$", FORWARD)]
+    names = (("0", ""), ("1", "1"), ("2", "2"), ("T", "T"))
+    for x, (state, read) in zip(at, names, strict=True):
+        parts.append(node(x, 79, "", FORWARD, 23))
+        parts.append(label(x, 79, f"$h_{state}$", halo="none"))
+        if read:
+            parts += [arrow((x, 146), (x, 104), colour=FORWARD), label(x, 160, f"$x_{read}$")]
+            parts.append(label(x + 8, 124, "$W_{in}$", FORWARD, 13, "start"))
+    parts += [arrow((380, 56), (380, 30)), label(380, 16, "$L$")]
+    parts.append(label(40, 120, "start", MUTED, 13))
+    parts += [arrow((404, 196), (16, 196), colour=BACKWARD, width=2.6)]
+    parts.append(label(210, 216, "backward: one factor for each step", BACKWARD))
+    return Diagram(
+        460, 232,
+        "A recurrent net unrolled in time: the states h0, h1, h2 and so on to hT in a row. Blue "
+        "arrows lead from each state to the next, all through the same matrix W, and an input "
+        "enters at every step. The loss reads the last state. Orange arrows lead back, one factor "
+        "for each step.",
         parts,
     )  # fmt: skip

@@ -16,6 +16,8 @@ DRAWN = {
     "two_cuts": diagrams.two_cuts(),
     "residual_block": diagrams.residual_block(),
     "lstm_cell": diagrams.lstm_cell(),
+    "lstm_cell of 1997": diagrams.lstm_cell(forget=False),
+    "unrolled": diagrams.unrolled(),
 }
 PARTNERS = set(re.findall(r"--on-([0-9a-f]{6}):", (ROOT / "_static" / "book.css").read_text()))
 TELEPHONE = 340  # px of text on a screen of 380

@@ -1,33 +1,23 @@
 """Claims on squashing activations and recurrence."""
 
-from functools import reduce
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vgcourse import recurrence
 from vgcourse.claims.claim import Claim, Numbers
-from vgcourse.claims.programs import TIME, seeds, state_ratio
-from vgkit import activations, data, grads, nets, recurrent
+from vgcourse.claims.programs import seeds
+from vgkit import activations, data, nets
 
 NAMES = ("sigmoid", "tanh")
 
 
 def _recurrent_matrix() -> Numbers:
-    cells = jax.vmap(lambda key: recurrent.rnn(key, 4, 32))(seeds())
-    w, z = jnp.array([[8.0, 8.0], [-8.0, -8.0]]), jnp.array([0.0, jnp.arctanh(0.5)])
-    steep = recurrent.RNN(jnp.zeros((2, 1)), w, z - w @ jnp.tanh(z))
-    rest = recurrent.State(jnp.tanh(z))  # a fixed point
-    jacobians = grads.state_jacobians(steep, jnp.zeros((21, 1)), start=rest)
-    before, after = (
-        jnp.linalg.norm(reduce(lambda product, j: j @ product, jacobians[:steps]), 2)
-        for steps in (20, 21)
-    )
+    kept, doubling = recurrence.shares(), recurrence.products()[recurrence.RADIUS_0]
     return {
-        "ratio_below_one": state_ratio(cells.replace(w_rec=0.9 * cells.w_rec), 0.01),
-        "ratio_at_one": state_ratio(cells, 0.01),
-        "radius": round(np.max(np.abs(np.linalg.eigvals(w))), 5),
-        "growth": after / before,
+        "ratio_below_one": kept["below"],
+        "ratio_at_one": kept["weak"],
+        "radius": round(np.max(np.abs(np.linalg.eigvals(doubling.cell.w_rec))), 5),
+        "growth": doubling.grown[21] / doubling.grown[20],
     }
 
 
@@ -79,9 +69,9 @@ CLAIMS = (
         "The magnitude that decides is the largest singular value times the largest slope, not the "
         "spectral radius.",
         _recurrent_matrix,
-        lambda e: 0 < e["ratio_below_one"].largest <= 0.9**TIME and e["ratio_at_one"].least > 0.1
-        and e["ratio_at_one"].largest <= 1 and e["radius"].median == 0
-        and abs(e["growth"].median - 2) < 1e-3,
+        lambda e: 0 < e["ratio_below_one"].largest <= 0.9**recurrence.TIME
+        and 0.1 < e["ratio_at_one"].least and e["ratio_at_one"].largest <= 1
+        and e["radius"].median == 0 and abs(e["growth"].median - 2) < 1e-3,
         "Over 100 steps of a tanh net with small inputs, an orthogonal matrix keeps {ratio_at_one} "
         "of the signal and 0.9 times it keeps {ratio_below_one:.0e}; a net of spectral radius 0 "
         "multiplies it by {growth:.2f} a step.",
