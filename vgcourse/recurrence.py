@@ -211,8 +211,8 @@ SETTINGS = {
     "exploded": ("relu", "orthogonal", 2.0, 1.0),
 }
 """Activation, kind of matrix, largest singular value, size of the inputs."""
-BOUNDED = ("below", "larger", "normal", "held")
-"""Settings whose bound is not 1, with each bound once."""
+BOUNDED = ("below", "larger")
+"""Settings whose bounds the text says."""
 
 
 @cache
@@ -253,8 +253,8 @@ def predict_strong() -> selfcheck.Quiz:
 
 DRAWN = 5
 """Units that the picture shows."""
-LENGTHS = (5, 10, 20, 40)
-FACTORS = (0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
+LENGTHS = (5, 10, 20, 30)
+FACTORS = (0.5, 0.9, 1.0, 1.1, 1.5, 2.0)
 ORTHOGONAL = {"factor": 1.0, "activation": "tanh", "matrix": "orthogonal", "length": LENGTHS[-1]}
 PRESETS = {
     "Weak inputs": {**ORTHOGONAL, "size": 0.01},
@@ -356,7 +356,7 @@ def explorer_plain() -> explore.Explorer:
                 options=["tanh", "sigmoid", "ReLU"], description="Activation"
             ),
             "matrix": widgets.Dropdown(options=list(matrices()), description="Recurrent matrix"),
-            "size": _slider([0.01, 0.1, 0.3, 1.0, 3.0], 0.1, "Size of the inputs"),
+            "size": _slider([0.01, 0.1, 1.0, 3.0], 0.1, "Size of the inputs"),
             "length": _slider(LENGTHS, 20, "Steps T"),
         },
         views=_views(chart, cell=False),
@@ -485,8 +485,8 @@ def explorer_lstm() -> explore.Explorer:
         with_cell(change),
         controls={
             "bias": _slider([*gates, ("no gate (1997)", 1000.0)], 0.0, "Forget bias"),
-            "largest": _slider([0.0, 0.5, 1.0, 2.0, 8.0], 1.0, "σ₁ of the matrices"),
-            "size": _slider([0.1, 1.0, 3.0], 1.0, "Size of the inputs"),
+            "largest": _slider([0.0, 1.0, 2.0, 8.0], 1.0, "σ₁ of the matrices"),
+            "size": _slider([0.1, 1.0], 1.0, "Size of the inputs"),
             "length": _slider(LENGTHS, 20, "Steps T"),
         },
         views=_views(chart, cell=True),

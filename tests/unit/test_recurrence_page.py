@@ -128,13 +128,13 @@ def test_what_is_kept_within_the_bound(numbers):
 
 def test_the_explorer_of_plain_nets():
     explorer = recurrence.explorer_plain()
-    at = explorer.at(factor=1.1, activation="tanh", matrix="normal", size=0.3, length=10)
-    cell, x, u = recurrence.example(0.3)
+    at = explorer.at(factor=1.1, activation="tanh", matrix="normal", size=1.0, length=10)
+    cell, x, u = recurrence.example(1.0)
     cell = arrays(recurrence.draw("plain"), 0)
     w = 1.1 * np.asarray(recurrence.matrices()["normal"][0])
     h, gradient = plain_by_hand(cell.replace(w_rec=w), np.asarray(x[:10]), np.asarray(u))
     np.testing.assert_allclose(at["gradient"][:11], np.linalg.norm(gradient, axis=1), rtol=1e-6)
-    drawn = np.reshape(at["activation"], (41, recurrence.DRAWN))
+    drawn = np.reshape(at["activation"], (recurrence.LENGTHS[-1] + 1, recurrence.DRAWN))
     np.testing.assert_allclose(drawn[:11], h[:, : recurrence.DRAWN], rtol=1e-6, atol=1e-12)
     assert np.isnan(drawn[11:]).all() and np.isnan(at["bound"][11:]).all()
     assert at["bound"][0] == pytest.approx(1.1**10)
