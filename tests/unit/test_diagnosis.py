@@ -296,8 +296,8 @@ def test_histories():
         assert verdicts(mlp(), weights(2), X, Y, history=history) == (verdict,)
     first, second, last = weights(2)
     dead = [first, -jnp.abs(second), last]  # without a gradient nothing can move
-    still = {"moved": np.zeros((1, 3))}
-    assert "frozen layer" not in verdicts(mlp(), dead, X, Y, history=still)
+    earlier = {"moved": [[0.0, 0.0, 0.01]]}
+    assert "frozen layer" not in verdicts(mlp(), dead, X, Y, history=earlier)
     report = vgkit.diagnose(mlp(), weights(1), X, Y, history=[2.3, np.nan])
     assert "not finite at the end" in report.notes[0]
 
