@@ -32,7 +32,6 @@ ARGUMENTS = re.compile(r'<dl>\s*((?:<dd><em class="sig-param">.*?</dd>\s*)+)</dl
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 NOTEBOOK = re.compile(r'(<a [^>]*href="[\w./-]+)\.ipynb(#[^"]*)?"')
 AT_ONCE = "documentation_options.js"
-UNKNOWN = ", in Binder: put the course on GitHub and build it there; the link then stands here."
 
 
 def fingerprint() -> str:
@@ -218,20 +217,17 @@ class Number(PasteTextRole):
 
 
 class Launch(SphinxDirective):
-    """How to run the book in Binder: a link where its repository is known, else a plain word."""
+    """How to run the book in Binder: a link where its repository is known, else nothing."""
 
     def run(self) -> list[nodes.Node]:
         """The paragraph that stands for the directive."""
         name, branch = repository(self.config.vgbook_repository, self.config.vgbook_branch)
+        if not name:
+            return []
         paragraph = nodes.paragraph("", "", nodes.strong("", "Run it in the cloud"))
-        if name:
-            url = (
-                f"https://mybinder.org/v2/gh/{name}/{branch}?urlpath=lab/tree/notebooks/index.ipynb"
-            )
-            link = nodes.reference("", "open the course in Binder", refuri=url)
-            paragraph += [nodes.Text(": "), link, nodes.Text(", which takes a minute or two.")]
-        else:
-            paragraph += nodes.Text(UNKNOWN)
+        url = f"https://mybinder.org/v2/gh/{name}/{branch}?urlpath=lab/tree/notebooks/index.ipynb"
+        link = nodes.reference("", "open the course in Binder", refuri=url)
+        paragraph += [nodes.Text(": "), link, nodes.Text(", which takes a minute or two.")]
         return [paragraph]
 
 

@@ -31,14 +31,17 @@ SIGNALS = (
 """Sentences in the order of `outcome`."""
 
 
-def net(units: int = 8, skip: str | None = None) -> dict[str, Any]:
+def net(
+    units: int = 8, skip: str | None = None, backward: tuple[int, int] = (-12, 2)
+) -> dict[str, Any]:
     """The network view of one example, with the sentences of `signals`.
 
     Args:
         units: The most units of a layer that are drawn.
         skip: Name of a number that says whether there are skip connections.
+        backward: Powers of ten at the two ends of the scale of error signals.
     """
-    return network(units, summary=SIGNALS, skip=skip)
+    return network(units, summary=SIGNALS, skip=skip, backward=backward)
 
 
 def signals(size: str = "RMS over units and examples") -> dict[str, Any]:

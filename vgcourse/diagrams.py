@@ -275,13 +275,13 @@ def jacobian(
         *cells(428, 82, output[:, None], FORWARD),
     ]
     parts += [arrow((60, 82), (93, 82)), arrow((248, 82), (284, 82)), arrow((340, 82), (400, 82))]
-    parts.append(label(370, 68, "$φ$"))
+    parts.append(label(370, 68, "$ϕ$"))
     for x, name in zip(columns, ("inputs $h$", "weights $W$", "$z = Wh$", "outputs"), strict=True):
         parts.append(label(x, 16, name, MUTED))
     parts += [*cells(55, 194, np.diag(slopes), INSIDE), label(117, 194, "×", INK, 18)]
     parts += [*cells(204, 194, w, INK), label(292, 194, "=", INK, 18)]
     parts += cells(380, 194, slopes[:, None] * w, BACKWARD)
-    parts += [label(55, 242, "slopes $φ′(z)$", INSIDE), label(204, 242, "weights $W$", MUTED)]
+    parts += [label(55, 242, "slopes $ϕ′(z)$", INSIDE), label(204, 242, "weights $W$", MUTED)]
     parts.append(label(380, 242, "Jacobian $J$", BACKWARD))
     rows = [", ".join(map(printed, row)) for row in slopes[:, None] * w]
     return Diagram(
@@ -298,8 +298,8 @@ def two_cuts() -> Diagram:
     at = (44, 168, 292, 416)
     names = ("$h_{ℓ−1}$", "$z_ℓ$", "$h_ℓ$", "$z_{ℓ+1}$")
     parts = [box(x, 40, 62, 34, name, FORWARD) for x, name in zip(at, names, strict=True)]
-    steps = ("$W_ℓ$", "$φ$", "$W_{ℓ+1}$")
-    back = ("$W_ℓ$ᵀ", "$φ′(z_ℓ)$", "$W_{ℓ+1}$ᵀ")
+    steps = ("$W_ℓ$", "$ϕ$", "$W_{ℓ+1}$")
+    back = ("$W_ℓ$ᵀ", "$ϕ′(z_ℓ)$", "$W_{ℓ+1}$ᵀ")
     for a, b, step, factor in zip(at, at[1:], steps, back, strict=False):
         parts += [arrow((a + 32, 32), (b - 32, 32), colour=FORWARD)]
         parts += [arrow((b - 32, 48), (a + 32, 48), colour=BACKWARD)]
@@ -330,7 +330,7 @@ def residual_block() -> Diagram:
         arrow((372, 110), (412, 110), colour=FORWARD),
         arrow((98, 110), (98, 34), (352, 34), (352, 90), colour=FORWARD, width=2.6),
         box(160, 110, 60, 40, "$W_ℓ$"),
-        box(260, 110, 60, 40, "$φ$"),
+        box(260, 110, 60, 40, "$ϕ$"),
         node(352, 110, "+"),
         label(42, 110, "$h_{ℓ−1}$"),
         label(434, 110, "$h_ℓ$"),

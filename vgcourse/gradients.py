@@ -29,7 +29,8 @@ SEEDS, DIGITS, WIDTH, STEPS = 5, 512, 32, 300
 SHALLOW, DEEP = 1, 8
 RATE = {"sigmoid": 1.0, "tanh": 0.3}
 FROZEN = (0, 1, 4, 8)
-ADAM_DEPTHS = (10, 15, 20)
+ADAM_DEPTHS = (DEEP, 20)
+ADAM_RATE = 0.01
 ONE, TWO = plots.COLOURS[2:]  # of the shallow net and the deep one; blue and orange are directions
 FORWARD, BACKWARD = plots.COLOURS[:2]
 
@@ -147,6 +148,11 @@ def examples() -> tuple[Array, Array]:
     return digits.x_train[:DIGITS], digits.y_train[:DIGITS]
 
 
+def first(net: nets.Net) -> nets.Net:
+    """The first of the networks with a seed each."""
+    return jax.tree.map(lambda leaf: leaf[0], net)
+
+
 @partial(jax.jit, static_argnums=(0, 1))
 def draw(hidden: int, activation: str) -> nets.Net:
     """Networks with this many hidden layers of 32 units, one for each seed."""
@@ -175,11 +181,6 @@ def run(
 @jax.jit
 @partial(jax.vmap, in_axes=(0, None, None))
 def _train(net: nets.Net, rate: Array, frozen: Array) -> tuple:
-    x, y = examples()
-
-    def mean_loss(net: nets.Net) -> Array:
-        return jnp.mean(jax.vmap(grads.cross_entropy)(jax.vmap(net)(x), y))
-
     def step(net: nets.Net, _: None) -> tuple:
         value, gradient = jax.value_and_grad(mean_loss)(net)
         norms = grads.per_layer(gradient).norms()
@@ -197,18 +198,26 @@ def _train(net: nets.Net, rate: Array, frozen: Array) -> tuple:
     return trained, losses, norms, jnp.mean(read)
 
 
+def mean_loss(net: nets.Net) -> Array:
+    """Cross-entropy of a net, averaged over the digits that it learns from."""
+    x, y = examples()
+    return jnp.mean(jax.vmap(grads.cross_entropy)(jax.vmap(net)(x), y))
+
+
 class TwoWays(NamedTuple):
     """How much of both signals is left at every hidden layer: (seeds, hidden layers).
 
     Attributes:
         difference: Standard deviation, over digits, of a layer's outputs; RMS over its units.
         error: Error signal dL/dz; RMS over units and digits.
-        mean: Mean of a layer's outputs.
+        low: Smallest output of a layer, of any unit and digit.
+        high: Largest output of a layer.
     """
 
     difference: Float[Array | np.ndarray, "*seeds layers"]
     error: Float[Array | np.ndarray, "*seeds layers"]
-    mean: Float[Array | np.ndarray, "*seeds layers"]
+    low: Float[Array | np.ndarray, "*seeds layers"]
+    high: Float[Array | np.ndarray, "*seeds layers"]
 
     def left(self) -> tuple[np.ndarray, np.ndarray]:
         """What the hidden layers leave of either signal, for every seed."""
@@ -216,6 +225,11 @@ class TwoWays(NamedTuple):
             self.difference[..., -1] / self.difference[..., 0],
             self.error[..., 0] / self.error[..., -1],
         )
+
+
+def outputs(net: nets.Net, x: Float[Array, " pixels"]) -> Float[Array, "layers units"]:
+    """What the units of all hidden layers put out for one digit."""
+    return jnp.stack([layer.h for layer in nets.intermediates(net, x)[0]])
 
 
 @cache
@@ -228,10 +242,10 @@ def two_ways(hidden: int = DEEP, activation: str = "sigmoid") -> TwoWays:
 @jax.vmap
 def _two_ways(net: nets.Net) -> TwoWays:
     x, y = examples()
-    outputs = [layer.h for layer in jax.vmap(lambda one: nets.intermediates(net, one)[0])(x)]
-    difference = jnp.stack([jnp.sqrt(jnp.mean(jnp.var(h, axis=0))) for h in outputs])
-    mean = jnp.stack([jnp.mean(h) for h in outputs])
-    return TwoWays(difference, grads.signals(net, x, y).error_norms[:-1], mean)
+    h = jax.vmap(partial(outputs, net))(x)
+    difference = jnp.sqrt(jnp.mean(jnp.var(h, axis=0), axis=1))
+    error = grads.signals(net, x, y).error_norms[:-1]
+    return TwoWays(difference, error, jnp.min(h, axis=(0, 2)), jnp.max(h, axis=(0, 2)))
 
 
 @cache
@@ -250,24 +264,48 @@ def _magnified(net: nets.Net) -> Array:
     digits, (x, y) = data.digits(), examples()
 
     def features(images: Array) -> Array:
-        return jax.vmap(lambda one: nets.intermediates(net, one)[0][-1].h)(images)
+        return jax.vmap(lambda one: outputs(net, one)[-1])(images)
 
     seen = features(x)
     mean, size = jnp.mean(seen, axis=0), jnp.std(seen, axis=0)
 
-    def outputs(readout: Any, features: Array) -> Array:
+    def answers(readout: Any, features: Array) -> Array:
         return jax.vmap(readout)((features - mean[None]) / size[None])
 
     def mean_loss(readout: Any) -> Array:
-        return jnp.mean(jax.vmap(grads.cross_entropy)(outputs(readout, seen), y))
+        return jnp.mean(jax.vmap(grads.cross_entropy)(answers(readout, seen), y))
 
-    def step(readout: Any, _: None) -> tuple:
-        gradient = jax.grad(mean_loss)(readout)
-        return jax.tree.map(lambda w, g: w - RATE["tanh"] * g, readout, gradient), None
-
-    readout, _ = jax.lax.scan(step, net.readout, length=STEPS)
-    read = jnp.argmax(outputs(readout, features(digits.x_test)), axis=1) == digits.y_test
+    readout = minimise(mean_loss, net.readout, optax.sgd(RATE["tanh"]))
+    read = jnp.argmax(answers(readout, features(digits.x_test)), axis=1) == digits.y_test
     return jnp.mean(read)
+
+
+def minimise(
+    loss: Callable[[Any], Array], start: Any, optimiser: optax.GradientTransformation
+) -> Any:
+    """The parameters after 300 steps of an optimiser."""
+
+    def step(state: tuple, _: None) -> tuple:
+        parameters, memory = state
+        update, memory = optimiser.update(jax.grad(loss)(parameters), memory)
+        return (optax.apply_updates(parameters, update), memory), None
+
+    (end, _), _ = jax.lax.scan(step, (start, optimiser.init(start)), length=STEPS)
+    return end
+
+
+@cache
+def by_adam(rate: float = ADAM_RATE) -> Float[np.ndarray, " seeds"]:
+    """Test accuracy of the deep net after 300 steps of Adam."""
+    return np.asarray(_by_adam(draw(DEEP, "sigmoid"), rate))
+
+
+@jax.jit
+@partial(jax.vmap, in_axes=(0, None))
+def _by_adam(net: nets.Net, rate: Array) -> Array:
+    digits = data.digits()
+    trained = minimise(mean_loss, net, optax.adam(rate))
+    return jnp.mean(jnp.argmax(jax.vmap(trained)(digits.x_test), axis=1) == digits.y_test)
 
 
 @cache
@@ -312,13 +350,39 @@ def moved(result: Run) -> Float[np.ndarray, " seeds"]:
 # What the text says
 
 
+def in_a_row(z: ArrayLike = 1.0) -> dict[str, float]:
+    """Two sigmoid neurons in a row, the second with the weight 1: the way back, step by step."""
+    slope = partial(activations.slope, "sigmoid")
+    below = jax.nn.sigmoid(z)
+    output = jax.nn.sigmoid(below)
+    last = (output - TARGET) * slope(below)
+    found = {
+        "row_below": below,
+        "row_output": output,
+        "row_slope_1": slope(z),
+        "row_slope_2": slope(below),
+        "row_last": last,
+        "row_first": last * 1 * slope(z),
+    }
+    return {name: float(value) for name, value in found.items()}
+
+
+@jax.jit
+def answer(net: nets.Net, digit: ArrayLike) -> dict[str, Array]:
+    """The largest output of a net for one of the digits, its probability, and the loss."""
+    x, y = examples()
+    found = net(x[digit])
+    right = grads.cross_entropy(found, y[digit])
+    return {"output": jnp.max(found), "probability": jnp.exp(-right), "loss": right}
+
+
 @cache
 def numbers() -> dict[str, float]:
     """The numbers of the text: medians over the seeds, and extremes where it says so."""
     shallow, deep, ways = run(SHALLOW), run(DEEP), two_ways()
     start, late = deep.weight_norms[:, 0], deep.weight_norms[:, -1]
     output, slope = float(jax.nn.sigmoid(-2.0)), float(activations.slope("sigmoid", -2.0))
-    at_4 = jax.jit(descend())(-4.0, 1.0, ACTIVATIONS.index("sigmoid"))
+    at_4, at_0 = (jax.jit(descend())(w, 1.0, ACTIVATIONS.index("sigmoid")) for w in (-4.0, 0.0))
     needed = {w: steps_needed(w, optax.sgd(1.0))[0] for w in (0.0, -8.0)}
     forward, back = map(np.median, ways.left())
     frozen = {count: run(DEEP, "tanh", count).accuracy for count in FROZEN}
@@ -326,6 +390,8 @@ def numbers() -> dict[str, float]:
         "shallow": np.median(shallow.accuracy),
         "deep": deep.accuracy.max(),
         "guess": np.log(10),
+        **{f"one_{name}": value for name, value in answer(first(shallow.trained), 3).items()},
+        **in_a_row(),
         "other_rates": max(run(DEEP, rate=rate).accuracy.max() for rate in (0.1, 10.0)),
         "weights": sum(leaf[0].size for leaf in jax.tree.leaves(deep.initial)),
         "output": output,
@@ -334,19 +400,25 @@ def numbers() -> dict[str, float]:
         "gradient": (output - TARGET) * slope,
         "next": -2.0 - (output - TARGET) * slope,
         "moved": at_4["moved"],
-        "first": at_4["first"],
+        "first": at_4["gradient"][0],
+        "arrived": at_0["w"][-1],
+        "arrived_loss": at_0["final"],
         "flat": activations.slope("sigmoid", 5.0) / 0.25,
         "steps_0": needed[0.0],
         "steps_8": needed[-8.0],
         "times": needed[-8.0] / needed[0.0],
         "ratio": np.median(start[:, 0] / start[:, -1]),
+        "drop": np.median(start[:, 2:-1] / start[:, 1:-2]),
         "first_moved": moved(deep).max(),
         "likeness_start": np.median([likeness(one) for one in filters(shallow.initial)]),
         "likeness": np.median([likeness(one) for one in filters(shallow.trained)]),
         "kept": np.median(late[:, -1] / start[:, -1]),
-        **{f"frozen_{count}": np.median(accuracy) for count, accuracy in frozen.items()},
+        "beside": np.median(late[:, -1] / late[:, 0]),
+        "frozen_0": np.median(frozen[0]),
+        "frozen_8": np.median(frozen[8]),
         "shallow_frozen": np.median(run(SHALLOW, frozen=1).accuracy),
-        "mean": np.median(ways.mean[:, -1]),
+        "low": ways.low[:, -1].min(),
+        "high": ways.high[:, -1].max(),
         "difference_last": np.median(ways.difference[:, -1]),
         "forward": forward,
         "back": back,
@@ -354,6 +426,9 @@ def numbers() -> dict[str, float]:
         "magnified_low": magnified().min(),
         "magnified_high": magnified().max(),
         **{f"adam_{hidden}": np.median(first_adam_step(hidden)) for hidden in ADAM_DEPTHS},
+        "by_adam": np.median(by_adam()),
+        "by_adam_low": by_adam().min(),
+        "by_adam_high": by_adam().max(),
     }
     return {name: float(value) for name, value in found.items()}
 
@@ -382,7 +457,7 @@ def pixels(
 
 def figure_digits() -> None:
     """The first digits, two of each."""
-    images = np.asarray(examples()[0][:20]).reshape(2, 10, 8, 8)
+    images = np.asarray(examples()[0][np.r_[:10, 20:30]]).reshape(2, 10, 8, 8)
     _, axes = plt.subplots(figsize=(4.4, 1.15))
     pixels(axes, images - images.min())
     for number in range(10):
@@ -432,7 +507,7 @@ def picture_neuron() -> Diagram:
             diagrams.label(148, 12, "+ $b$", diagrams.FORWARD),
             diagrams.node(148, 66, "$z$"),
             diagrams.arrow((170, 66), (238, 66), colour=diagrams.FORWARD),
-            diagrams.label(203, 50, "$φ$", diagrams.FORWARD),
+            diagrams.label(203, 50, "$ϕ$", diagrams.FORWARD),
             diagrams.node(260, 66, "$h$"),
             diagrams.arrow((282, 66), (370, 66), colour=diagrams.FORWARD),
             diagrams.label(325, 50, "target 0.8", diagrams.MUTED, 13),
@@ -450,7 +525,7 @@ def figure_losses() -> None:
     _, axes = plt.subplots(figsize=(4.4, 2.8))
     plots.spread(axes, np.arange(STEPS), run(SHALLOW).losses, "1 hidden layer", colour=2)
     plots.spread(axes, np.arange(STEPS), run(DEEP).losses, "8 hidden layers", colour=3)
-    axes.axhline(np.log(10), color="#666666", linestyle=":", label="guessing: ln 10")
+    axes.axhline(np.log(10), color="#000000", linestyle=":", zorder=3, label="guessing: ln 10")
     axes.set(xlabel="step", ylabel="loss (nats)", ylim=(0, None))
     axes.legend()
 
@@ -460,7 +535,7 @@ def figure_slope() -> None:
     w = np.linspace(-6, 5, 200)
     slope = float(jax.grad(loss)(-2.0))
     _, axes = plt.subplots(figsize=(4.4, 2.8))
-    axes.plot(w, loss(w), color=FORWARD)
+    axes.plot(w, loss(w), color="#000000")
     near = np.array([-3.7, -0.3])
     axes.plot(near, loss(-2.0) + slope * (near + 2), color=BACKWARD, linestyle="--")
     axes.plot(-2, loss(-2.0), "o", color=BACKWARD)
@@ -471,14 +546,15 @@ def figure_slope() -> None:
 
 
 def figure_flat() -> None:
-    """Sigmoid and tanh, and their slopes."""
+    """Sigmoid, tanh and ReLU, and their slopes."""
     z = np.linspace(-8, 8, 401)
     figure, (left, right) = plt.subplots(1, 2, figsize=(4.6, 2.7))
-    for name, colour, line in (("sigmoid", FORWARD, "-"), ("tanh", BACKWARD, "--")):
-        left.plot(z, activations.function(name)(z), line, color=colour, label=name)
-        right.plot(z, activations.slope(name, z), line, color=colour)
-    left.set(xlabel="pre-activation z", title="output φ(z)")
-    right.set(xlabel="pre-activation z", title="slope φ′(z)")
+    lines = {"sigmoid": "-", "tanh": "--", "relu": ":"}
+    for (name, line), word in zip(lines.items(), ("sigmoid", "tanh", "ReLU"), strict=True):
+        left.plot(z, activations.function(name)(z), line, color="#000000", label=word)
+        right.plot(z, activations.slope(name, z), line, color="#000000")
+    left.set(xlabel="pre-activation z", title="output ϕ(z)", ylim=(-1.2, 2.2))
+    right.set(xlabel="pre-activation z", title="slope ϕ′(z)")
     figure.legend(loc="outside upper center", ncols=2)
 
 
@@ -522,12 +598,10 @@ def figure_frozen() -> None:
     """Test accuracy of nets whose first layers keep their random weights."""
     shown = [
         ("1 sigmoid layer", run(SHALLOW), ONE),
-        ("the same, frozen", run(SHALLOW, frozen=1), ONE),
-        ("8 tanh layers", run(DEEP, "tanh"), FORWARD),
+        ("1 sigmoid layer, frozen", run(SHALLOW, frozen=1), ONE),
         *[
-            (f"first {n} frozen" if n < DEEP else f"all {n} frozen",
-             run(DEEP, "tanh", n), FORWARD)
-            for n in FROZEN[1:]
+            (f"8 tanh layers{words}", run(DEEP, "tanh", n), "#666666")
+            for n, words in {0: "", 1: ", 1 frozen", 4: ", 4 frozen", 8: ", all frozen"}.items()
         ],
         ("8 sigmoid layers", run(DEEP), TWO),
     ]  # fmt: skip
@@ -544,6 +618,21 @@ def figure_frozen() -> None:
     axes.invert_yaxis()
 
 
+def figure_outputs() -> None:
+    """Outputs of the first and the last hidden layer of the deep net for a 3 and for a 7."""
+    net, (x, _) = first(draw(DEEP, "sigmoid")), examples()
+    h = np.asarray(jax.jit(jax.vmap(partial(outputs, net)))(x[np.array([3, 7])]))
+    _, axes = plt.subplots(2, 2, figsize=(4.6, 2.6), sharex=True, sharey=True)
+    for row, digit in zip(axes, (0, 1), strict=True):
+        for one, layer in zip(row, (0, DEEP - 1), strict=True):
+            one.bar(np.arange(1, 17), h[digit, layer, :16], color=FORWARD, width=0.7)
+        row[0].set_ylabel(("a 3", "a 7")[digit])
+    for one, layer in zip(axes[0], (1, DEEP), strict=True):
+        one.set_title(f"layer {layer}")
+    for one in axes[1]:
+        one.set(xlabel="unit", xticks=(1, 4, 8, 12, 16), ylim=(0, 1))
+
+
 def figure_two_ways() -> None:
     """Both signals in the deep net before the first step."""
     ways = two_ways()
@@ -551,6 +640,7 @@ def figure_two_ways() -> None:
     plots.layers(left, ways.difference, "", colour=0)
     plots.layers(right, ways.error, "", colour=1)
     left.set_title("forward: difference\nbetween digits", color=FORWARD)
+    left.set_ylabel("RMS over units")
     right.set_title("backward: error\nsignal dL/dz", color=BACKWARD)
     for axes in (left, right):
         axes.set(xlabel="layer", xticks=range(1, DEEP + 1))
@@ -601,12 +691,8 @@ def explorer() -> explore.Explorer:
 
 def explorer_two_ways() -> explore.Explorer:
     """The net with what is left of a digit on the way forward, and of the error on the way back."""
-    net = jax.tree.map(lambda leaf: leaf[0], draw(DEEP, "sigmoid"))
-    x, y = examples()
+    net, (x, y) = first(draw(DEEP, "sigmoid")), examples()
     names, units = ("sigmoid", "tanh", "relu"), 8
-
-    def outputs(net: nets.Net, one: Array) -> Array:
-        return jnp.stack([layer.h for layer in nets.intermediates(net, one)[0]])
 
     @jax.jit
     def mean(net: nets.Net, x: Array) -> Array:
@@ -640,6 +726,7 @@ def explorer_two_ways() -> explore.Explorer:
         },
         views=[explore.network(
             units,
+            activation="difference from the average",
             forward=(-6, 0), backward=(-6, 0),
             summary=[f"Both vanish: forward, {{forward}} {left}signal is left at layer 1.",
                      f"Both arrive: forward, {{forward}} {left}signal is left at layer 1."],
@@ -701,9 +788,9 @@ def predict_last() -> selfcheck.Quiz:
         "Layer 9 has nothing between itself and the loss, and at the start its gradient is as "
         "large as those of the shallow net. What happens to it in 300 steps?",
         {"It stays large, and layer 9 learns": "Then the loss would fall, and it does not.",
-         "It falls to the size of layer 1's": "Within about ten steps all layers are alike.",
+         "It falls to about the size of layer 1's": "Within about ten steps all layers are alike.",
          "It grows": "It falls, and fast."},
-        right="It falls to the size of layer 1's"))  # fmt: skip
+        right="It falls to about the size of layer 1's"))  # fmt: skip
 
 
 def predict_frozen() -> selfcheck.Quiz:

@@ -132,8 +132,8 @@ def test_every_step_says_what_it_shows(made):
     captions = shown(made, "[0, 1, 2, 3, 4, 5].map((step) => captionOf(spec, data, step))", depth=2)
     assert captions == [
         "The input goes in.",
-        f"Layer 1: the activations have the size {size[0][0]}.",
-        f"Layer 2: the activations have the size {size[0][1]}.",
+        f"Layer 1: the activation is {size[0][0]}.",
+        f"Layer 2: the activation is {size[0][1]}.",
         f"The output gives the right answer, 1, a probability of {p}. The loss is {loss}.",
         f"Layer 2: the error signal is {size[1][1]}.",
         f"Layer 1: the error signal is {size[1][0]}.",
@@ -169,8 +169,34 @@ def test_units_and_edges_are_described_with_jax_s_numbers(made):
 def test_the_table_has_a_row_for_each_layer(made):
     table = shown(made, "table(spec, data, 'now')", depth=2)
     assert re.findall(r'scope="(?:col|row)">(.*?)<', table) == [
-        "layer", "Activations, RMS", "Error signal, RMS", "1", "2",
+        "layer", "Activation, RMS", "Error signal, RMS", "1", "2",
     ]  # fmt: skip
+
+
+def test_what_runs_forward_is_named_wherever_it_is_shown(made):
+    named = {**made.views[0], **{"activation": "difference & more"}}
+    data = json.dumps({name: results.plain(array) for name, array in made.at(depth=2).items()})
+    given = f"{json.dumps(named)}, {data}"
+    frame = f"netFrame({given}, [], 700)"
+    legend, drawn, caption, unit = in_javascript(
+        f"[netLegend({given})[0].text, netPicture({given}, [], {frame}, 1).join(''),"
+        f" captionOf({given}, 1), describeStop(0, {given}, {frame})]"
+    )
+    assert legend.startswith(f"difference & more, {UNITS} of 4 units: 10")
+    assert "difference &amp; more →" in drawn and "activation" not in drawn
+    assert caption.startswith("Layer 1: the difference & more is ")
+    assert unit.startswith("layer 1, unit 1: difference & more ")
+    assert explore.network(2, activation="h").items() >= {"activation": "h"}.items()
+
+
+def test_the_frame_around_a_layer_keeps_off_its_neighbours(made):
+    for pitch, wide in ((60, 9), (14, 6), (7, 3), (3, 1)):
+        box = in_javascript(
+            f"drawFront({{left: 0, pitch: {pitch}, row: 22, lane: 44, lanesAt: [0], wide: {wide}}},"
+            " 'backward', 1)"
+        )
+        x, width = (float(re.search(rf'{name}="([^"]*)"', box)[1]) for name in (" x", "width"))
+        assert x + width <= 2.5 * pitch - wide + 0.51  # the units of layer 2 begin there
 
 
 def test_variants_are_drawn():

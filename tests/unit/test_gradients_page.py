@@ -63,6 +63,43 @@ def test_descent_of_the_explorer_is_the_rule_in_a_loop():
     at = gradients.descend()(-4.0, 1.0, gradients.ACTIVATIONS.index("sigmoid"))
     np.testing.assert_allclose(at["w"], seen, rtol=1e-12)
     assert gradients.numbers()["moved"] == pytest.approx(seen[-1] + 4, rel=1e-10)
+    slope = SIGMOID(-4.0) * (1 - SIGMOID(-4.0))
+    assert gradients.numbers()["first"] == pytest.approx((SIGMOID(-4.0) - 0.8) * slope, rel=1e-10)
+    w = 0.0
+    for _ in range(30):
+        w -= (SIGMOID(w) - 0.8) * SIGMOID(w) * (1 - SIGMOID(w))
+    assert gradients.numbers()["arrived"] == pytest.approx(w, rel=1e-10)
+    at_w = 0.5 * (SIGMOID(w) - 0.8) ** 2
+    assert gradients.numbers()["arrived_loss"] == pytest.approx(at_w, rel=1e-10)
+
+
+def test_two_neurons_in_a_row():
+    row = gradients.in_a_row()
+    loss = lambda z: 0.5 * (SIGMOID(z) - 0.8) ** 2  # noqa: E731
+    nudge = 1e-5  # a central difference: see above
+    for measured, name in (
+        (loss(SIGMOID(1 + nudge)) - loss(SIGMOID(1 - nudge)), "row_first"),
+        (loss(SIGMOID(1) + nudge) - loss(SIGMOID(1) - nudge), "row_last"),
+    ):
+        assert abs(measured / (2 * nudge) - row[name]) < 1e-10
+    assert row["row_first"] == pytest.approx(row["row_last"] * row["row_slope_1"], rel=1e-12)
+    assert (row["row_below"], row["row_output"]) == pytest.approx(
+        (SIGMOID(1.0), SIGMOID(SIGMOID(1.0))), rel=1e-12
+    )
+    assert row["row_slope_2"] == pytest.approx(
+        SIGMOID(SIGMOID(1)) * (1 - SIGMOID(SIGMOID(1))), rel=1e-12
+    )
+
+
+def test_the_loss_of_one_digit():
+    net, (x, y) = gradients.run(1).trained, gradients.examples()
+    _, output = forward(net, 0, x[3:4])
+    share = 1 + errors(output, y[3:4])[0, 3]
+    found = gradients.answer(gradients.first(net), 3)
+    assert int(y[3]) == output.argmax() == 3 and int(y[7]) == 7  # as the page says
+    expected = {"output": output.max(), "probability": share, "loss": -np.log(share)}
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-6), name
 
 
 def test_what_the_explorer_s_presets_show():
@@ -74,6 +111,8 @@ def test_what_the_explorer_s_presets_show():
     assert explorer.at(start=0, rate=1, activation="sigmoid")["final"][0] < 0.01
     momentum = gradients.descend(lambda w, v, g, rate: (w + 0.9 * v - rate * g, 0.9 * v - rate * g))
     steps = momentum(-4.0, 1.0, 0)["w"]  # on the identity: w - 0.8 is the gradient
+    saturated = momentum(-4.0, 1.0, gradients.ACTIVATIONS.index("sigmoid"))["w"]
+    assert saturated[20] < np.log(4) < saturated[-1]  # past the best place, as the exercise says
     assert steps[1] == pytest.approx(0.8) and steps[2] == pytest.approx(0.8 + 0.9 * 4.8)
 
 
@@ -133,6 +172,9 @@ def test_layer_1_starves_and_keeps_its_noise():
     shallow, deep = gradients.run(1), gradients.run(8)
     assert (gradients.filters(shallow.initial) == gradients.filters(deep.initial)).all()
     ratio = deep.weight_norms[:, 0, 0] / deep.weight_norms[:, 0, -1]
+    steps = np.median(deep.weight_norms[:, 0, 1:] / deep.weight_norms[:, 0, :-1], axis=0)
+    assert ((3.5 < steps[1:-1]) & (steps[1:-1] < 5.2)).all()  # a factor of four to five
+    assert 1.8 < steps[0] < 2.2 and 5.5 < steps[-1] < 6.5  # of two, of six
     assert ratio.max() < 1e-4  # four decades at the least, as a question says
     assert gradients.moved(deep).max() < 1e-3 < 1 < gradients.moved(shallow).min()
     # Of 112 pairs in each of 32 pictures, independent weights correlate by 1 / sqrt(3584) or so.
@@ -164,6 +206,7 @@ def test_the_last_layer_stops_because_its_input_is_the_same_for_all():
     late = deep.weight_norms[:, 10]
     assert (late[:, -1] < 1e-4 * deep.weight_norms[:, 0, -1]).all()
     assert (late.max(axis=1) < 5 * late.min(axis=1)).all()  # all layers are alike
+    assert 1.5 < gradients.numbers()["beside"] < 2.5  # about twice layer 1's
     x, y = gradients.examples()
     for seed in range(gradients.SEEDS):
         values, output = forward(deep.trained, seed, x)
@@ -179,7 +222,12 @@ def test_one_product_has_two_victims():
     assert forward.max() < 1e-4 and back.max() < 1e-4
     assert (np.abs(np.log(forward / back)) < np.log(2)).all()
     assert all(left.min() > 0.1 for left in gradients.two_ways(8, "tanh").left())
-    assert gradients.two_ways().difference[:, -1].max() < 1e-5
+    ways = gradients.two_ways()
+    assert ways.difference[:, -1].max() < 1e-5
+    both = ways.error[:, 1:] * ways.difference[:, :-1]
+    assert (both.max(axis=1) < 2 * both.min(axis=1)).all()  # one floor for all layers
+    slopes = [h * (1 - h) for h in (ways.low[:, 1:].min(), ways.high[:, 1:].max())]
+    assert min(slopes) > 0.1  # from layer 2 on no unit is saturated
     for hidden, activation in ((4, "sigmoid"), (12, "sigmoid"), (8, "tanh"), (8, "relu")):
         forward, back = np.median(gradients.two_ways(hidden, activation).left(), axis=1)
         assert abs(np.log(forward / back)) < np.log(2)
@@ -204,7 +252,25 @@ def test_adam_starves_too_once_gradients_are_near_its_epsilon():
     for hidden, measured in shares.items():
         g = backward(gradients.draw(hidden, "sigmoid"), 0)[1][0]
         assert measured[0] == pytest.approx(rms([g / (np.abs(g) + 1e-8)])[0], rel=1e-5)
-    assert shares[10].min() > 0.3 and shares[15].max() < 0.01 and shares[20].max() < 1e-5
+    assert 0.5 < shares[8].min() and shares[20].max() < 1e-5
+
+
+def test_adam_does_not_repair_the_deep_net():
+    medians = {rate: np.median(gradients.by_adam(rate)) for rate in (0.003, 0.01, 0.03)}
+    assert max(medians, key=medians.get) == gradients.ADAM_RATE  # neither end of the three
+    assert min(medians.values()) > 0.15 and max(medians.values()) < 0.3
+    assert gradients.by_adam().max() < gradients.magnified().min()
+
+
+def test_outputs_of_the_last_layer_are_the_same_for_a_3_and_a_7():
+    net, (x, _) = gradients.draw(8, "sigmoid"), gradients.examples()
+    values, _ = forward(net, 0, x)
+    apart = [np.abs(h[3] - h[7]).max() for h in (values[1], values[-1])]
+    assert apart[0] > 0.1 and apart[1] < 1e-4
+    h = gradients.outputs(gradients.first(net), x[3])
+    np.testing.assert_allclose(h, [h[3] for h in values[1:]], rtol=1e-6)
+    low, high = gradients.two_ways().low[0, -1], gradients.two_ways().high[0, -1]
+    assert (low, high) == pytest.approx((values[-1].min(), values[-1].max()), rel=1e-6)
 
 
 def test_the_answers_of_the_questions():

@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from vgcourse.selfcheck.questions import Question
-from vgkit._typeset import typeset
+from vgkit._typeset import SUPERSCRIPTS, typeset
 
 SCORE = '<div class="vg-score" hidden><p></p><button type="button">Forget my answers</button></div>'
 SKIP = (
@@ -118,11 +118,11 @@ def _field(question: Question) -> str:
 
 def _slider(question: Question) -> str:
     low, high = question.powers
-    middle = (low + high) // 2
+    start = min(low, high, key=abs)  # a middle would often be close to the answer
     return (
         f'<label><input type="range" name="answer" min="{low}" max="{high}" step="1" '
-        f'value="{middle}" aria-label="Power of ten"> '
-        f"<output>{typeset(f'1e{middle:+}')}</output></label>"
+        f'value="{start}" aria-label="Power of ten"> '
+        f"<output>10{str(start).translate(SUPERSCRIPTS)}</output></label>"
     )
 
 

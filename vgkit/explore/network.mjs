@@ -204,9 +204,10 @@ function drawRow(spec, data, frame, step, way, reached) {
   const count = Math.floor((layers - 1) / every) + 1;
   const shownLayers = Array.from({ length: count }, (_, i) => Math.round((i * (layers - 1)) / Math.max(1, count - 1)));
   const parts = [];
-  if (left + pitch / 2 > 130) {
-    const [text, style] = way === "backward" ? [escapeText(spec.signal), "vg-back-text"] : ["activations", "vg-run-text"];
-    parts.push(label(NET.pad, y, spec.x.name, "vg-tick", "start"), label(NET.pad, y + 17, text, style, "start"));
+  const longest = Math.max(spec.activation.length, spec.signal.length);
+  if (left + pitch / 2 > Math.max(130, 30 + 6 * longest)) {
+    const [text, style] = way === "backward" ? [spec.signal, "vg-back-text"] : [spec.activation, "vg-run-text"];
+    parts.push(label(NET.pad, y, spec.x.name, "vg-tick", "start"), label(NET.pad, y + 17, escapeText(text), style, "start"));
   }
   for (const layer of shownLayers) {
     const x = left + (layer + 0.5) * pitch;
@@ -222,7 +223,7 @@ function drawRow(spec, data, frame, step, way, reached) {
 // A frame around the units that the signal has reached.
 function drawFront({ left, pitch, row, lane, lanesAt, wide }, way, layer) {
   if (way !== "forward" && way !== "backward") return "";
-  const half = Math.max(wide + 3, 4);
+  const half = Math.max(Math.min(wide + 3, pitch / 2), 2);
   const more = row > NET.row ? -5 : 3;
   const box = (y) => `<rect class="vg-front ${way}" x="${round(left + (layer + 0.5) * pitch - half)}" y="${round(y - more)}" width="${round(2 * half)}" height="${lane + 2 * more}" rx="${Math.min(half, 8)}"/>`;
   return lanesAt.map(box).join("");
@@ -231,7 +232,7 @@ function drawFront({ left, pitch, row, lane, lanesAt, wide }, way, layer) {
 function drawHeadings(spec, { left, right, width, side, out, lanesAt }, way) {
   const y = 16;
   const parts = [];
-  if (way === "forward" || way === "input") parts.push(label((left + right) / 2, y, "activations →", "vg-run-text"));
+  if (way === "forward" || way === "input") parts.push(label((left + right) / 2, y, `${escapeText(spec.activation)} →`, "vg-run-text"));
   if (way === "backward") parts.push(label((left + right) / 2, y, `← ${escapeText(spec.signal)}`, "vg-back-text"));
   if (side) parts.push(label(NET.pad + side / 2, y, "input"));
   if (out) parts.push(label(width - NET.pad - out / 2, y, "output"));
@@ -270,7 +271,7 @@ function captionOf(spec, data, step) {
   const size = (which, one) => data[spec.sizes[which]]?.[one];
   const answer = answerOf(data);
   if (way === "input") return data.inputs?.length === 64 && Number.isFinite(answer) ? `A picture of a ${answer} goes in.` : "The input goes in.";
-  if (way === "forward") return `${name}: the activations have the size ${formatNumber(size(0, layer), 2)}.`;
+  if (way === "forward") return `${name}: the ${spec.activation} is ${formatNumber(size(0, layer), 2)}.`;
   if (way === "output") {
     const loss = data.loss ? ` The loss is ${formatNumber(data.loss[0], 2)}.` : "";
     return Number.isFinite(answer) ? `The output gives the right answer, ${answer}, a probability of ${formatNumber(data.output[answer], 2)}.${loss}` : `The output${data.output?.length === 1 ? ` is ${formatNumber(data.output[0], 2)}` : ""}.${loss}`;
@@ -290,7 +291,7 @@ function describeStop(id, spec, data, frame) {
   const { layer, unit, lane, at } = frame.nodes[id] ?? frame.nodes[0];
   const names = spec.lanes[lane];
   return `${name(layer)}, ${names.label ? `${names.label} ` : "unit "}${unit + 1}: ` +
-    list([["activation", data[names.activation]?.[at]], ["slope", data[names.slope]?.[at]], [spec.signal, data[names.error]?.[at]]]);
+    list([[spec.activation, data[names.activation]?.[at]], ["slope", data[names.slope]?.[at]], [spec.signal, data[names.error]?.[at]]]);
 }
 
 // ---- motion ----------------------------------------------------------------------------------
@@ -391,11 +392,12 @@ function netLegend(spec, data) {
   const all = spec.lanes.flatMap(({ activation, error }) => [...(data[activation] ?? []), ...(data[error] ?? [])]);
   const broken = all.some((value) => typeof value === "string");
   const most = Math.max(...(data.units ?? []).map((count) => count ?? 0));
+  const bars = '<rect class="vg-run" x="1" y="3" width="16" height="5" rx="2"/><rect class="vg-back" x="1" y="10" width="16" height="5" rx="2"/>';
   return [
-    ramp("activation", spec.forward, "vg-run"),
+    ramp(`${spec.activation}${most > spec.units ? `, ${spec.units} of ${formatNumber(most)} units` : ""}`, spec.forward, "vg-run"),
     ramp(spec.signal, spec.backward, "vg-back"),
     { sign: cell(9, 9, 6, 6, true, 0), wide: 18, text: "exactly 0" },
-    ...(most > spec.units ? [{ sign: "", text: `${spec.units} of ${formatNumber(most)} units` }] : []),
+    ...(data.output?.length > 1 ? [{ sign: bars, wide: 18, text: "output bars: probability (blue), its error (orange)" }] : []),
     ...(broken ? [{ sign: cell(9, 9, 6, 6, true, Infinity), wide: 18, text: "infinite or not a number" }] : []),
   ];
 }

@@ -121,6 +121,7 @@ def network(
     *,
     name: str = "layer",
     start: int = 1,
+    activation: str = "activation",
     signal: str = "error signal",
     summary: Sequence[str] = (),
     forward: tuple[int | float, int | float] = (-6, 1),
@@ -141,6 +142,7 @@ def network(
         units: The most units of a layer that are drawn, as in the arrays.
         name: What a column is called: "layer", or "time step".
         start: Number of the first column.
+        activation: What runs forward, in words: where it is no output of a unit, another name.
         signal: What runs back, in words: where it is no dL/dz, another name.
         summary: Sentences, as for `chart`.
         forward: Powers of ten at the faint and the strong end of the scale of activations.
@@ -158,7 +160,7 @@ def network(
     for argument, (low, high) in (("forward", forward), ("backward", backward)):
         if not low < high:
             raise ValueError(f"{argument} must be two rising powers of ten; got {(low, high)}")
-    signals = {"activation_size": "activations", "error_size": signal}
+    signals = {"activation_size": activation, "error_size": signal}
     sizes = {array: f"{words[0].upper()}{words[1:]}, RMS" for array, words in signals.items()}
     return {
         "view": "network",
@@ -169,6 +171,7 @@ def network(
         "summary": list(summary),
         "columns": list(map(list, {**sizes, **columns}.items())),
         "sizes": list(sizes),
+        "activation": activation,
         "signal": signal,
         "lanes": [CELL, {**LANE, "label": "hidden"}] if cell else [LANE],
         "forward": list(forward),
