@@ -525,7 +525,9 @@ def figure_losses() -> None:
     _, axes = plt.subplots(figsize=(4.4, 2.8))
     plots.spread(axes, np.arange(STEPS), run(SHALLOW).losses, "1 hidden layer", colour=2)
     plots.spread(axes, np.arange(STEPS), run(DEEP).losses, "8 hidden layers", colour=3)
-    axes.axhline(np.log(10), color="#000000", linestyle=":", zorder=3, label="guessing: ln 10")
+    axes.axhline(
+        np.log(10), color="#000000", linestyle=":", linewidth=1, zorder=3, label="guessing: ln 10"
+    )
     axes.set(xlabel="step", ylabel="loss (nats)", ylim=(0, None))
     axes.legend()
 
@@ -555,7 +557,7 @@ def figure_flat() -> None:
         right.plot(z, activations.slope(name, z), line, color="#000000")
     left.set(xlabel="pre-activation z", title="output ϕ(z)", ylim=(-1.2, 2.2))
     right.set(xlabel="pre-activation z", title="slope ϕ′(z)")
-    figure.legend(loc="outside upper center", ncols=2)
+    figure.legend(loc="outside upper center", ncols=3)
 
 
 def figure_weight_gradients() -> None:
