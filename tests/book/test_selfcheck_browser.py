@@ -144,7 +144,9 @@ def test_a_prediction_keeps_the_answer_back(waiting):
     page = waiting(viewport={"width": 380, "height": 700})
     told, slider = page.locator("#answer"), page.get_by_role("slider")
     assert told.is_hidden() and page.locator("#next").is_visible() and faults(page) == []
-    slider.press("ArrowRight")
+    assert page.locator("output").inner_text() == "10⁰"  # the end nearest 1, not the answer
+    for _ in range(4):
+        slider.press("ArrowLeft")
     assert page.locator("output").inner_text() == "10⁻⁴"
     assert told.is_hidden()
     page.get_by_role("button", name="Check").click()
