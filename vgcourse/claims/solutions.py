@@ -1,13 +1,11 @@
 """Claims on activations, initialisation, normalisation and skips as remedies."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from vgcourse import results
+from vgcourse import dead_units, results
 from vgcourse.claims.claim import Claim, Numbers
 from vgcourse.claims.programs import draw, final_accuracy, first_digits, first_over_last, ratio
 from vgkit import activations, grads, nets
@@ -39,21 +37,10 @@ def _dying() -> Numbers:
     return numbers
 
 
-@partial(jax.jit, static_argnums=0)
 def _born_dead(activation: str) -> Array:
-    """Share of nets of 10 layers of 3 units whose first layer has no gradient, in five groups.
-
-    They have one input, here of both signs.
-    """
-    x = jnp.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
-
-    def dead(key: Array) -> Array:
-        net = nets.mlp(key, (3,) * 11 + (1,), activation, init="he_normal", stacked=True)
-        signals = grads.signals(net, x, jnp.zeros(2), loss=lambda output, _: output[0])
-        return jnp.all(signals.error_signals[0] == 0)
-
-    keys = jax.random.split(jax.random.key(8), (GROUPS, 400))
-    return jnp.mean(jax.vmap(jax.vmap(dead))(keys), axis=1)
+    """Share of nets of 10 layers of 3 units that are born dead, in five groups."""
+    keys = jax.random.split(jax.random.key(8), GROUPS * 400)
+    return jnp.mean(dead_units.born_dead(keys, 3, activation).reshape(GROUPS, -1), axis=1)
 
 
 def _initialisation() -> Numbers:

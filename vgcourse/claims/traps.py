@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array
 
-from vgcourse import depth
+from vgcourse import dead_units, depth
 from vgcourse.claims.claim import Claim, Numbers
 from vgcourse.claims.programs import (
     BATCH,
@@ -81,13 +80,9 @@ def _off_on_a_batch() -> Numbers:
     """Share of layer 5's units that are off for a batch, and of these, that others switch on."""
     x = data.digits().x_train
 
-    def active(net: nets.Net, x: Array) -> Array:
-        last = jax.vmap(lambda x: nets.intermediates(net, x)[0].h[-1])(x)
-        return jnp.any(last > 0, axis=0)
-
     def one(net: nets.Net) -> Numbers:
-        dead = ~active(net, x[:BATCH])
-        revived = jnp.sum(dead & active(net, x[BATCH:])) / jnp.sum(dead)
+        dead, of_others = (dead_units.dead_on(net, part)[-1] for part in (x[:BATCH], x[BATCH:]))
+        revived = jnp.sum(dead & ~of_others) / jnp.sum(dead)
         return {"dead_on_batch": jnp.mean(dead), "revived": revived}
 
     return jax.vmap(one)(draw("relu", 5, 64, "he_normal"))
