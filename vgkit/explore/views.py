@@ -93,15 +93,9 @@ def chart(
             f"drawn must have a colour of its own for each of its {len(colours)} series, of "
             f"{len(COLOURS)} colours; got {colours}"
         )
-    return {
-        "view": "chart",
-        "series": list(drawn),
-        "x": _axis("x", x, X),
-        "y": _axis("y", y, Y),
-        "summary": list(summary),
-        "lines": list(lines),
-        "columns": list(map(list, columns.items())),
-    }
+    axes = {"x": _axis("x", x, X), "y": _axis("y", y, Y)}
+    lists = {"series": list(drawn), "summary": list(summary), "lines": list(lines)}
+    return {"view": "chart", **axes, **lists, "columns": list(map(list, columns.items()))}
 
 
 def _colour(index: int, series: Mapping[str, Any]) -> int:
