@@ -79,15 +79,20 @@ def lines(paths):
     return sum(len(path.read_text().splitlines()) for path in paths)
 
 
+def named(test):
+    """What a file of tests may be named after."""
+    name = test.stem.removeprefix("test_")
+    return {name, name.removesuffix("_page")}
+
+
 def test_sizes():
     """Docstrings included: what is not needed goes, before something new comes.
 
-    The aim for tests is 6,500 lines; until then their bound only comes down, but for the assertions
-    that a page hands to the unit tests.
+    The aim for tests is 6,500 lines; until then their bound only comes down.
     """
     kit = [path for name, path in MODULES.items() if name.split(".")[0] == "vgkit"]
     assert lines(kit) <= 6000 and all(lines([path]) <= 450 for path in kit)
-    # A module named as a page is that page's code, and grows as pages hand theirs over.
+    # A module or a test named as a page is that page's, and grows as pages hand theirs over.
     of_pages = {page.rpartition("/")[2].replace("-", "_") for page in pages.all_pages()}
     shared = [
         path
@@ -95,7 +100,8 @@ def test_sizes():
         if name.split(".")[0] == "vgcourse" and name.removeprefix("vgcourse.") not in of_pages
     ]
     assert lines(shared) <= 5000
-    assert lines((ROOT / "tests").rglob("*.py")) <= 8000
+    tests = (ROOT / "tests").rglob("*.py")
+    assert lines(path for path in tests if not named(path) & of_pages) <= 7500
     names = {*chain(*(dict(public(getattr(vgkit, room))) for room in ROOMS))}
     assert len(names) <= 120
 
