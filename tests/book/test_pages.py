@@ -12,6 +12,7 @@ REWRITTEN = [
     "chapters/gradients",
     "chapters/chain-rule",
     "chapters/depth",
+    "chapters/causes",
     "chapters/causes/dead-units",
     "chapters/causes/recurrence",
 ]
@@ -58,7 +59,7 @@ def visible(text):
     cells = re.findall(r"^```\{code-cell\}.*?\n(.*?)^```", text, re.M | re.S)
     hidden = ("remove-cell", "remove-input", "hide-input", "hide-cell")
     shown = [cell for cell in cells if not any(tag in cell for tag in hidden)]
-    heads = re.compile(r"\A(?:---\n.*?^---\n|(?::.*\n)+)", re.M | re.S)
+    heads = re.compile(r"\A(?:---\n(?:.*\n)*?---\n|(?::.*\n)+)")
     return [heads.sub("", cell).strip("\n").splitlines() for cell in shown]
 
 

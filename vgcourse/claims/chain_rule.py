@@ -103,7 +103,7 @@ CLAIMS = (
         "With one of 32 sigmoid units saturated, the gradient of its weights falls to {unit:.0e} "
         "of what it was; those of its neighbours are at {others} times, the error signal of the "
         "layer below at {layer_below} times.",
-        "causes", "Squashing and saturation",
+        "chain-rule", "From one neuron to a layer",
     ),
     Claim(
         "C10", ("D4",),
