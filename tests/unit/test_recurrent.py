@@ -266,6 +266,11 @@ def test_initialisers(kind):
             assert w.var() == pytest.approx(1 / 100, rel=4 * np.sqrt(2 / (200 * 100)))
 
 
+def test_a_readout_keeps_the_size_of_a_state():
+    w = recurrent.network(KEY, MAKERS["rnn"](KEY, INPUTS, 400), 50).readout.w
+    assert w.var() == pytest.approx(1 / 400, rel=4 * np.sqrt(2 / (400 * 50)))
+
+
 def test_an_initialiser_of_ones_own():
     cell = recurrent.gru(KEY, 3, 4, "relu", lambda key, shape, dtype: jnp.ones(shape, dtype), 2.0)
     assert (cell.w_rec == 2).all() and cell.activation == "relu"

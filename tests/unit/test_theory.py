@@ -226,6 +226,7 @@ BAD = [
     (lambda: theory.chi_1(1.0, "tanh", -1.0), "sigma_w must be .* at least 0; got -1.0"),
     (lambda: theory.length_map(1.0, "tanh", 1.0, math.inf), "sigma_b must be .* got inf"),
     (lambda: theory.edge_of_chaos("tanh", -0.1), "sigma_b must be .* got -0.1"),
+    (lambda: theory.fixed_point("tanh", -1.0), "sigma_w must be .* got -1.0"),
     (lambda: theory.fixed_point("tanh", 1.0, start=0.0), "start must be positive"),
     (lambda: theory.fixed_point("relu", 2.0), "'relu' has no fixed point at sigma_w"),
     (lambda: theory.edge_of_chaos("relu", 0.1), "'relu' has no edge of chaos.*without a bound"),
