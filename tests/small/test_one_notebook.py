@@ -21,7 +21,7 @@ def test_a_chapter_runs_and_its_slider_is_live(run):
     chart.scroll_into_view_if_needed()
     summary = chart.locator(".vg-summary")
     before = summary.inner_text()
-    assert "multiply to 0.0027" in before
+    assert "multiply to 1.5\xa0×\xa010⁻⁵" in before  # a quarter, eight times over
     slider = page.locator(".widget-slider .noUi-handle").first
     slider.focus()
     page.keyboard.press("ArrowRight")
@@ -33,8 +33,8 @@ def test_a_chapter_runs_and_its_slider_is_live(run):
     menu.locator("summary").click()
     rows = menu.locator("table").first.locator("tbody tr")
     rows.last.wait_for()
-    assert rows.count() == 5
-    assert "multiply to 6.1\xa0×\xa010⁻⁴" in summary.inner_text()
+    assert rows.count() == 9
+    assert "multiply to 3.8\xa0×\xa010⁻⁶" in summary.inner_text()
     link = page.locator("a[href*='glossary']").first
     heading = link.get_attribute("href").split("#")[1]
     link.click()
