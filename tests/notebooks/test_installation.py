@@ -28,7 +28,9 @@ def test_the_package_alone_is_small_and_runs_the_readme_s_lines(clone, tmp_path)
     subprocess.run(build, check=True)
     (wheel,) = tmp_path.glob("vgkit-*.whl")
     files = zipfile.ZipFile(wheel).infolist()
-    assert sum(f.compress_size for f in files if "vgcourse/_data/" not in f.filename) < 250_000
+    # The course grows as its pages hand their code over; the package does not.
+    assert sum(f.compress_size for f in files if f.filename.startswith("vgkit/")) < 180_000
+    assert wheel.stat().st_size < 500_000
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([python, *pip, wheel], check=True)
