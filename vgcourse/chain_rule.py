@@ -209,15 +209,15 @@ def products(
 def predict_lossless() -> selfcheck.Quiz:
     """Ask whether a chain of sigmoid neurons can pass on a signal without loss."""
     question = selfcheck.choice(
-        "The slope of the sigmoid is at most a quarter. Can a chain of sigmoid neurons pass a "
-        "signal on without loss?",
+        "The slope of the sigmoid is at most a quarter, at z = 0. Can a chain of sigmoid neurons "
+        "whose biases keep every z at 0 pass a signal on without loss?",
         {
             "No. Every neuron keeps at most a quarter": "The slope is only half of the factor. The "
             "other half is the weight, and a weight can be any number.",
-            "Yes, with one particular weight": "The weight must be 4, and the bias must keep every "
-            "neuron where its slope is a quarter.",
-            "Yes, with any weight that is large enough": "A large weight also makes z large, where "
-            "the sigmoid is flat and its slope is almost 0.",
+            "Yes, with one particular weight": "The weight must be 4, and then the factor is 4 "
+            "times a quarter.",
+            "Yes, with any weight that is large enough": "With a weight above 4 the signal grows at "
+            "every neuron: that is no loss, but it explodes.",
         },
         right="Yes, with one particular weight",
     )

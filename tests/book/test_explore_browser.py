@@ -125,8 +125,9 @@ def test_the_page_holds_what_jax_computes(book, explorers, page):
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "index"])
 def test_every_explorer_can_be_given_a_reader_s_own_function(made, explorers, page):
     turns = [one for one in made[page] if one.title == "Your turn"]
-    for own, explorer in zip(turns, explorers[page], strict=True):
-        assert own.views == explorer.views
+    assert turns
+    for own in turns:
+        explorer = next(one for one in explorers[page] if one.views == own.views)
         assert set(own.controls.values()) <= set(explorer.controls.values())
         result, before = own.at(), explorer.at()
         drawn = {name for view in own.views for name, _ in shown(view)}
