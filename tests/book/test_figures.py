@@ -107,6 +107,8 @@ def test_figures_of_a_page(book, site, open_page, page):
     opened.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
     answered = "e => e.removeAttribute('data-waiting')"  # the figures that wait for a prediction
     opened.evaluate(f"document.querySelectorAll('[data-waiting]').forEach({answered})")
+    unfolded = "e => e.classList.remove('toggle-hidden')"  # those of solutions
+    opened.evaluate(f"document.querySelectorAll('.toggle-hidden').forEach({unfolded})")
     drawn = opened.locator("svg.vg-figure")
     assert drawn.count() == len(written) == DRAWN[page]
     assert opened.locator(".cell_output img[src*=_images]").count() == 0  # none is left a picture
