@@ -242,6 +242,7 @@ def test_the_summary_is_announced_once_the_control_rests_and_pointing_reads_valu
 
 def test_numbers_that_leave_the_picture_are_marked(site, open_page):
     page = open_page(f"{site}/chapters/gradients.html")
+    page.get_by_role("button", name="Always show answers").first.click()
     root = page.locator(".vg-explorer").first
     root.get_by_role("button", name="Too large a step").click()
     assert "overshoot" in root.locator(".vg-summary").inner_text()
