@@ -51,11 +51,17 @@ function start(root) {
   const skip = root.querySelector(".vg-skip");
   let known = stored();
 
-  const waits = () => skip && !known[ALWAYS] && !forms.some((form) => known[form.dataset.key]);
+  let shown = false;
+  const waits = () => skip && !shown && !known[ALWAYS] && !forms.some((form) => known[form.dataset.key]);
 
   function wait(still) {
     root.toggleAttribute("data-waiting", still);
     if (skip) skip.hidden = !still;
+  }
+
+  function show() {
+    shown = true;
+    wait(false);
   }
 
   function tell(form, mark, words) {
@@ -121,6 +127,7 @@ function start(root) {
   }
   document.addEventListener(FORGET, () => {
     known = {};
+    shown = false;
     store(Object.fromEntries([ALWAYS, ...forms.map((form) => form.dataset.key)].map((key) => [key, undefined])));
     for (const form of forms) {
       form.reset();
@@ -135,17 +142,20 @@ function start(root) {
   }
   if (skip) {
     const [once, always] = skip.querySelectorAll("button");
-    once.addEventListener("click", () => wait(false));
+    once.addEventListener("click", show);
     always.addEventListener("click", () => {
       store({ [ALWAYS]: true });
       document.dispatchEvent(new Event(OPEN));
     });
-    document.addEventListener(OPEN, () => wait(false));
+    document.addEventListener(OPEN, show);
+    // Before the explorers below take their measures for paper.
+    addEventListener("beforeprint", () => wait(false));
+    addEventListener("afterprint", () => wait(waits()));
     // A link may lead to what is not shown yet.
     const seek = () => {
       const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
       if (!target || target.getClientRects().length) return;
-      wait(false);
+      show();
       target.scrollIntoView();
     };
     addEventListener("hashchange", seek);
