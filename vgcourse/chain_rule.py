@@ -210,14 +210,14 @@ def predict_lossless() -> selfcheck.Quiz:
     """Ask whether a chain of sigmoid neurons can pass on a signal without loss."""
     question = selfcheck.choice(
         "The slope of the sigmoid is at most a quarter, at z = 0. Can a chain of sigmoid neurons "
-        "whose biases keep every z at 0 pass a signal on without loss?",
+        "whose biases keep every z at 0 pass a signal on with its size unchanged?",
         {
             "No. Every neuron keeps at most a quarter": "The slope is only half of the factor. The "
             "other half is the weight, and a weight can be any number.",
             "Yes, with one particular weight": "The weight must be 4, and then the factor is 4 "
             "times a quarter.",
             "Yes, with any weight that is large enough": "With a weight above 4 the signal grows "
-            "at every neuron: that is no loss, but it explodes.",
+            "at every neuron, so it explodes.",
         },
         right="Yes, with one particular weight",
     )

@@ -443,7 +443,7 @@ def explorer_killed() -> explore.Explorer:
             summary=[
                 "Every unit of layer {layer} is dead, so no error signal gets past it. "
                 "The loss is {loss}.",
-                "Dead units: {all} of 40. The loss is {loss}.",
+                "Dead on these 512 digits: {all} of 40 units. The loss is {loss}.",
             ],
         )],
     )  # fmt: skip

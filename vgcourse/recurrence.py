@@ -102,9 +102,9 @@ def predict_lstm() -> selfcheck.Quiz:
         "step 0?",
         np.median(compared()["pytorch"]["LSTM"][:, 0]),
         (-30, 0),
-        right="Yes, next to nothing. It is more than in the plain net, but no weight could learn "
-        "from it.",
-        small="A little more is left, but no weight could learn from it.",
+        right="Yes, next to nothing. It is more than in the plain net, but too little to learn "
+        "from what happened at step 0.",
+        small="A little more is left, but too little to learn from what happened at step 0.",
         large="Far less is left. Gates alone do not keep a gradient alive.",
         decades=2.0,
     )

@@ -203,12 +203,29 @@ CHOOSE = """form => [...form.querySelectorAll('[type=radio]')].map(choice => {
 })"""
 
 
+SLIDE = """form => {
+  const slider = form.elements.answer;
+  const marks = [slider.value];
+  for (let place = Number(slider.min); place <= Number(slider.max); place++) marks.push(place);
+  return marks.map(place => {
+    slider.value = place;
+    slider.dispatchEvent(new Event('input', {bubbles: true}));
+    form.querySelector('button').click();
+    return form.querySelector('[role=status]').textContent[0];
+  });
+}"""
+
+
 @pytest.mark.parametrize("page", pages.asking())
 def test_every_answer_of_the_book_is_judged(book, open_page, page):
     """And the forms are accessible then, within the screen, and large enough for a thumb."""
     theme = ("dark", "light")[pages.asking().index(page) % 2]
     size = {"width": 380, "height": 900}
     opened = open_page((book / f"{page}.html").as_uri(), theme=theme, viewport=size)
+    sliders = opened.locator(".vg-quiz[data-ready] form:has([type=range])").all()
+    for asked in sliders:  # a place on the slider is right, and where it begins is not
+        marks = asked.evaluate(SLIDE)
+        assert {*marks} == {"✓", "✗"} and marks[0] == "✗"
     forms = opened.locator(".vg-quiz[data-ready] form:not(:has([type=range]))").all()
     assert len(forms) >= (3 if "/solutions/" in page else 5)
     for asked in forms:

@@ -47,7 +47,7 @@ def test_one_input_is_stopped_as_often_as_coins_say(width):
         inside = binomtest(int(zero[:, sign].sum()), len(zero)).proportion_ci(0.9999)
         assert inside.low <= 1 - (1 - 0.5**width) ** 10 <= inside.high
     both = binomtest(int(zero.all(axis=1).sum()), len(zero)).proportion_ci(0.999)
-    assert both.high < dead_units.stopped(width)  # "a little less likely than the formula says"
+    assert both.high < dead_units.stopped(width)  # "less likely than the formula says"
     assert dead_units.shares(width)["born dead"][0] == zero.all(axis=1).mean()
 
 
@@ -55,6 +55,9 @@ def test_what_the_text_says_of_narrow_nets():
     numbers = dead_units.numbers()
     assert 0.55 < numbers["dead_low"] < numbers["dead"] < numbers["dead_high"] < 0.7
     assert numbers["ten"] < 0.01 < 0.1 < numbers["five"]  # the answer to the question on widths
+    below = [numbers[name] / dead_units.stopped(width)
+             for name, width in (("two", 2), ("dead", 3), ("five", 5), ("ten", 10))]  # fmt: skip
+    assert (np.diff(below) < 0).all()  # "the more so the wider the layers are"
     dead = (dead_units.at_both_signs(3) == 0).all(axis=1)
     assert dead[0] and dead[: dead_units.SHOWN].sum() == 6  # the printed net; the alt text
     assert (dead_units.at_both_signs(3, "leaky_relu") != 0).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from lessons import LESSONS, code
 
-from vgcourse import chain_rule, depth
+from vgcourse import chain_rule, depth, results
 from vgkit import activations, grads, nets
 
 PAGE = "chapters/depth"
@@ -175,4 +175,9 @@ def test_kept_results_say_what_the_text_does(numbers):
     one, ten, thirty = (depth.accuracies("tanh, Glorot", layers) for layers in (1, 10, 30))
     assert thirty.max() < min(one.min(), ten.min())
     assert one.min() < np.median(ten) and ten.min() < np.median(one)  # these two overlap
+    runs, made = (results.load("remedies")[part] for part in ("runs", "made"))
+    best = {layers: runs["tanh, Glorot"][str(layers)]["rate"] for layers in (1, 10, 30)}
+    assert best[1] == best[10] == max(made["rates"]) > best[30] > min(made["rates"])
+    course = np.median(runs["tanh, Glorot"]["30"]["accuracy"], axis=0)
+    assert course[-1] > course[-4:-1].max()  # "still improving"
     assert depth.accuracy("sigmoid, Glorot", 2) > 0.6  # "such a net learns the digits well"

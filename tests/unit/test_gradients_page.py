@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from vgcourse import gradients
-from vgkit import data
+from vgkit import data, grads, nets
 
 SIGMOID = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
 
@@ -279,5 +279,31 @@ def test_the_answers_of_the_questions():
     z = jnp.linspace(-8, 8, 401)
     assert abs(z[jnp.argmin(gradients.loss(z))] - np.log(4)) < 0.05  # the sigmoid of ln 4 is 0.8
     assert gradients.loss(-8.0) > 0.99 * gradients.loss(-50.0)
+
+
+def test_numbers_that_the_predictions_and_the_text_state_in_words():
+    def slope(z):
+        return SIGMOID(z) * (1 - SIGMOID(z))
+
+    assert round(slope(-4.0), 3) == 0.018 and 740 < slope(0.0) / slope(-8.0) < 755
+    assert (SIGMOID(-8.0) - 0.8) / (SIGMOID(0.0) - 0.8) < 3  # "less than three times as wrong"
+    numbers = gradients.numbers()
+    assert numbers["steps_0"] == 13 and numbers["steps_8"] > 3000
+    assert abs(numbers["frozen_8"] - 0.5) < 0.05 and abs(numbers["moved"] - 0.5) < 0.05
+    far, near = -2.0, -0.02  # z for the inputs 1 and 0.01
+    assert 0.4 < (SIGMOID(near) - 0.8) / (SIGMOID(far) - 0.8) < 0.6  # "about halved"
+    assert 2 < slope(near) / slope(far) < 2.5  # "about doubled"
+
+
+@pytest.mark.parametrize(("activation", "layers"), [("tanh", 20), ("sigmoid", 2)])
+def test_what_the_first_page_says_of_its_net(activation, layers):
+    digits = data.digits()
+    net = nets.mlp(jax.random.key(0), (64,) * 41 + (10,), activation, stacked=True)
+    net = net.replace(depth=layers)
+    ratio = grads.signals(net, digits.x_train[33:34], digits.y_train[33:34]).ratio
+    assert 0.18 < ratio < 0.23  # "about a fifth"
+
+
+def test_every_question_has_its_text():
     answers = {question.text: question.right for question in gradients.questions()}
     assert len(answers) == 6
