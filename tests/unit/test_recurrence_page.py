@@ -95,6 +95,7 @@ def test_the_function_of_the_page():
 
 def test_the_radius_promises_nothing_and_the_singular_value_does(numbers):
     products = recurrence.products()
+    assert not recurrence.example()[0].b.any()  # "without biases"
     for name, (cell, _) in products.items():
         found = np.abs(np.linalg.eigvals(cell.w_rec)).max(), np.linalg.norm(cell.w_rec, 2)
         said = [float(part.split("= ")[1]) for part in name.split(", ")[1:]]
@@ -106,6 +107,7 @@ def test_the_radius_promises_nothing_and_the_singular_value_does(numbers):
     # At the fixed point J = diag(1, 3/4) W has the eigenvalues 0 and 8 - 6 = 2.
     np.testing.assert_allclose(doubling[2:] / doubling[1:-1], 2, rtol=1e-4)
     assert (falling <= 0.95 ** np.arange(31) * (1 + 1e-9)).all()
+    assert falling[-1] < 1e-3 * 0.95**30  # "much faster"
 
 
 def test_what_is_kept_within_the_bound(numbers):
@@ -153,6 +155,7 @@ def test_the_presets_show_what_they_say():
 
 def test_gates(numbers):
     result, rest = recurrence.by_bias(), SIGMOID(np.array(recurrence.BIASES)) ** 100
+    assert np.median(result.gru[:, -1]) < rest[-1]  # "a little less than its gate at rest"
     np.testing.assert_allclose(result.rest, rest, rtol=1e-9)
     assert numbers["rest_0"] == pytest.approx(0.5**100)
     medians = [np.median(cells, axis=0) for cells in (result.lstm, result.gru)]
