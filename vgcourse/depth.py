@@ -101,8 +101,9 @@ def predict_tanh() -> selfcheck.Quiz:
         np.median(shares()["tanh"][:, -1]),
         (-31, 0),
         right="About a tenth. Nearly all of the loss was the sigmoid's doing.",
-        small="Far more is left: about a tenth. Depth alone does not make a gradient vanish.",
+        small="More is left: about a tenth. Depth alone does not make a gradient vanish.",
         large="A little less is left: about a tenth.",
+        decades=0.5,
     )
     return selfcheck.predict(LABEL, question)
 
