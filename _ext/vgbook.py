@@ -172,6 +172,14 @@ def clean(app: Sphinx, pagename: str, template: str, context: dict, doctree: obj
         context["generate_toctree_html"] = named
 
 
+def number_by_page(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Number the exercises of each page from 1; Sphinx has numbered them through the book."""
+    for numbers in env.toc_fignumbers.values():
+        exercises = numbers.get("exercise", {})
+        exercises.update({label: (place,) for place, label in enumerate(exercises, 1)})
+    return []
+
+
 def copy_mathjax(app: Sphinx, problem: Exception | None) -> None:
     """Copy the one component of MathJax that the pages load, and its fonts."""
     if problem or app.builder.format != "html":
@@ -240,6 +248,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("launch", Launch)
     app.connect("config-inited", configure)
     app.connect("env-before-read-docs", execute)
+    app.connect("env-get-updated", number_by_page, priority=900)  # after Sphinx's numbers
     app.connect("html-page-context", clean, priority=900)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

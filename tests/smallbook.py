@@ -18,7 +18,7 @@ INDEX = f"""{HEAD}
 (first)=
 # First & only
 
-Prose of the first page.
+Prose of the first page; {{ref}}`second-ex` is on the other one.
 
 ```{{launch}}
 ```
@@ -28,6 +28,12 @@ import time
 import vgkit
 print("version", vgkit.__version__, time.time_ns())
 ```
+
+```{{exercise-start}}
+:label: first-ex
+```
+Which version?
+```{{exercise-end}}
 """
 SECOND = f"""{HEAD}
 (second)=

@@ -1,4 +1,4 @@
-"""What the pages of the book may refer to: each other, terms, works, numbers of exercises."""
+"""What the pages of the book may refer to: each other, terms, works, exercises."""
 
 import re
 from collections.abc import Iterator
@@ -129,24 +129,26 @@ def bibliography(path: Path, page: str) -> dict[str, Work]:
     return works
 
 
-def numbered(texts: dict[str, str]) -> dict[str, Place]:
-    """All exercises by label, numbered through the book."""
-    found = [(page, label) for page, text in texts.items() for label in EXERCISE.findall(text)]
-    return {
-        label: Place(page, f"Exercise {number}", f"Exercise {number}", label)
-        for number, (page, label) in enumerate(found, 1)
-    }
+def exercises(page: str, text: str) -> Iterator[tuple[str, Place]]:
+    """The labels of a page's exercises, which are numbered from 1."""
+    for number, label in enumerate(EXERCISE.findall(text), 1):
+        name = f"Exercise {number}"
+        yield label, Place(page, name, name, label)
 
 
 def read(root: Path = pages.ROOT) -> Course:
     """Read the pages and the list of works."""
     texts = {page: (root / f"{page}.md").read_text("utf-8") for page in pages.all_pages()}
-    labels = {label: place for item in texts.items() for label, place in labelled(*item)}
+    labels = {
+        label: place
+        for item in texts.items()
+        for label, place in [*labelled(*item), *exercises(*item)]
+    }
     listing = next(page for page, text in texts.items() if "{bibliography}" in text)
     return Course(
         root=root,
         texts=texts,
-        labels=labels | numbered(texts),
+        labels=labels,
         terms={term: place for item in texts.items() for term, place in defined(*item)},
         works=bibliography(root / "references.bib", listing),
     )

@@ -12,6 +12,7 @@ import smallbook
 from conftest import SETTLED, faults, serve
 from PIL import Image
 
+PAGES = "index.html", "pages/second.html"
 HERE = "https://someone.github.io/course/"
 
 
@@ -68,6 +69,14 @@ def test_descriptions_cards_and_sitemap(built):
     root = ElementTree.parse(built / "sitemap.xml").getroot()
     places = [place.text for place in root.iter("{http://www.sitemaps.org/schemas/sitemap/0.9}loc")]
     assert sorted(places) == [f"{HERE}index.html", f"{HERE}pages/second.html"]
+
+
+def test_every_page_counts_its_exercises_from_1(built):
+    number = '<span class="caption-number">Exercise 1 </span>'
+    assert [(built / page).read_text().count(number) for page in PAGES] == [1, 1]
+    link = r'<a [^>]*href="pages/second.html#second-ex"[^>]*>(.*?)</a>'
+    text = re.search(link, (built / "index.html").read_text())[1]
+    assert re.sub("<.*?>", "", text) == "Exercise 1"
 
 
 def test_a_wrong_address_and_an_old_one(built, browser):

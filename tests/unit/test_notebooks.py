@@ -38,7 +38,9 @@ def test_a_page_reads_as_in_the_book(page):
     text = words(notebook)
     assert not LEFT.search(text)
     tasks = COURSE.texts[page].count("{exercise-start}")
-    assert text.count("\n### Exercise ") == text.count("#### Solution to Exercise ") == tasks
+    counted = [str(number) for number in range(1, tasks + 1)]
+    assert re.findall(r"\n### Exercise (\d+)", text) == counted
+    assert re.findall("#### Solution to Exercise (.*)", text) == counted
     under = False  # a folded heading, which folds all cells up to the next heading
     for cell in notebook.cells:
         under = cell.metadata.get("jp-MarkdownHeadingCollapsed", under and cell.source[0] != "#")
@@ -54,6 +56,14 @@ def test_a_page_reads_as_in_the_book(page):
 
 
 @pytest.mark.parametrize("page", COURSE.texts)
+def test_a_link_to_another_page_s_exercise_has_words(page):
+    """Numbers of exercises hold on their page only."""
+    for target in re.findall(r"\{ref\}`([\w-]+)`", COURSE.texts[page]):
+        place = COURSE.labels[target]
+        assert place.page == page or not place.title.startswith("Exercise "), target
+
+
+@pytest.mark.parametrize("page", COURSE.texts)
 def test_every_link_leads_somewhere(page):
     for path, heading in re.findall(r"\]\((?!https?:|data:)([^)#]+)#?([^)]*)\)", words(MADE[page])):
         assert " " not in path + heading
@@ -63,17 +73,17 @@ def test_every_link_leads_somewhere(page):
 
 
 def test_a_saved_page_links_to_the_published_book_or_has_plain_words():
-    text = "{term}`probes <probe>` of {ref}`the net <depth>` {cite:p}`glorot2010` [here](index.md)"
+    text = "{term}`units <unit>` of {ref}`the net <depth>` {cite:p}`glorot2010` [here](index.md)"
     address = partial(course.published, "https://a.org/b/")
     there = Writer(COURSE, "teach", address, None).text(text)
     assert there == (
-        "[probes](https://a.org/b/reference/glossary.html#term-probe) of "
+        "[units](https://a.org/b/reference/glossary.html#term-unit) of "
         "[the net](https://a.org/b/chapters/depth.html#depth) "
         "([Glorot and Bengio, 2010](https://a.org/b/references.html#cite-glorot2010)) "
         "[here](https://a.org/b/index.html)"
     )
     nowhere = Writer(COURSE, "teach", partial(course.published, ""), None).text(text)
-    assert nowhere == "probes of the net (Glorot and Bengio, 2010) here"
+    assert nowhere == "units of the net (Glorot and Bengio, 2010) here"
 
 
 def test_what_is_kept_of_a_cell():
