@@ -74,7 +74,7 @@ test: $(VENV)/.test ## Before every commit: ruff, all unit tests, a book of two 
 	$(BIN)/python tools/chromium.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(PYTEST) tests/small tests/unit
+	$(PYTEST) tests/small tests/unit tests/cases
 
 check: $(VENV)/.test ## What takes longer: build the book; test every page, notebook, claim and kept result
 	$(BIN)/python tools/chromium.py
