@@ -82,7 +82,7 @@ def predict_starving() -> selfcheck.Quiz:
 def figure_starving() -> None:
     """Draw the error signal layer by layer."""
     _, axes = plt.subplots(figsize=(5.2, 3.3))
-    plots.layers(axes, error_sizes(), "median and range of 8 networks")
+    plots.layers(axes, error_sizes(), "median and range of 8 networks", colour=1)
     axes.set_ylabel("error signal dL/dz (RMS)")
     axes.set_xticks([1, 5, 10, 15, 20])
     axes.legend()
@@ -400,14 +400,33 @@ def figure_bound() -> None:
     layer = np.arange(1, 11)
     for axes, (name, title) in zip(panels, titles.items(), strict=True):
         result = left_over()[name]
-        axes.plot(layer, np.median(result.allowed, axis=0), "--", color=plots.COLOURS[1],
+        axes.plot(layer, np.median(result.allowed, axis=0), "--", color=plots.COLOURS[3],
                   label="the most that is allowed")  # fmt: skip
-        plots.layers(axes, result.left, "measured: median and range")
+        plots.layers(axes, result.left, "measured: median and range", colour=1)
         axes.plot(layer, 0.25 ** (10.0 - layer), ":", color=plots.COLOURS[2], label="¼ per layer")
         axes.set(title=title, ylabel="share of layer 10’s", ylim=(1e-6, 4))
         axes.set_xlabel("layer (1 is nearest the input)" if axes is panels[1] else "")
     panels[1].set_xticks(layer)
     panels[0].legend()
+
+
+def figure_stretch(stretches: tuple[float, float] = (1.9, 0.2)) -> None:
+    """Draw what a matrix makes of the vectors of length 1, and how long they are on average."""
+    angle = np.linspace(0, 2 * np.pi, 25)
+    before = np.stack([np.cos(angle), np.sin(angle)])
+    turn = np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+    after = turn @ np.diag(stretches) @ before
+    typical = np.sqrt(np.mean(np.square(stretches)))
+    _, panels = plt.subplots(1, 2, figsize=(5.2, 2.7), sharey=True)
+    for axes, ends, title in zip(panels, (before, after), ("before", "after"), strict=True):
+        axes.plot(*ends, color=plots.COLOURS[0], linewidth=1)
+        for end in ends.T[:-1:2]:
+            axes.plot([0, end[0]], [0, end[1]], color=plots.COLOURS[0], linewidth=1.4)
+        axes.set(title=title, aspect="equal", xlim=(-2, 2), ylim=(-1.6, 1.6), xticks=[-1, 0, 1])
+    circle = typical * np.stack([np.cos(angle / 2), np.sin(angle / 2)])
+    panels[1].plot(*circle, "--", color=plots.COLOURS[1])
+    panels[1].plot(*-circle, "--", color=plots.COLOURS[1], label="RMS length")
+    panels[1].legend(loc="lower right", fontsize=8)
 
 
 # The text's numbers, and the questions
@@ -424,6 +443,7 @@ def numbers() -> dict[str, float]:
         "last": np.median(sizes[:, -1]),
         "ratio": np.median(sizes[:, 0] / sizes[:, -1]),
         "factor": factor_per_layer(),
+        "fold": 1 / factor_per_layer(),
         "kept": hand.delta[0] / hand.delta[2],
         "step_3": WEIGHTS[2] * hand.slopes[1],
         "step_2": WEIGHTS[1] * hand.slopes[0],

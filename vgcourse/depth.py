@@ -331,15 +331,18 @@ def tent(x: Float[np.ndarray, " points"], layers: int) -> Float[np.ndarray, " po
     return x
 
 
-def figure_tents(layers: Sequence[int] = (1, 3, 5)) -> None:
-    """Draw what one, three and five layers of two units do."""
+def figure_tents(layers: Sequence[int] = (1, 2, 5)) -> None:
+    """Draw what one, two and five layers of two units do."""
     _, panels = plt.subplots(1, len(layers), figsize=(5.2, 2.2), sharey=True)
     x = np.linspace(0, 1, 2**6 + 1)
     for axes, number in zip(panels, layers, strict=True):
         axes.plot(x, tent(x, number), color=plots.COLOURS[0], linewidth=1.4)
         axes.set(title=f"{number} layer{'s' * (number > 1)}", xlabel="input", xticks=[0, 1])
-    pair = np.array([0.3, 0.7])
-    panels[0].plot(pair, tent(pair, 1), "o:", color=plots.COLOURS[1], markersize=5)
+    for axes, number, marked in zip(
+        panels, layers, ([0.3, 0.7], [0.2, 0.3, 0.7, 0.8]), strict=False
+    ):
+        heights = tent(np.array(marked), number)
+        axes.plot(marked, heights, "o:", color=plots.COLOURS[1], markersize=5)
     panels[0].set(ylabel="output", yticks=[0, 1])
 
 

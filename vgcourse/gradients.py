@@ -212,12 +212,14 @@ class TwoWays(NamedTuple):
         error: Error signal dL/dz; RMS over units and digits.
         low: Smallest output of a layer, of any unit and digit.
         high: Largest output of a layer.
+        output_error: Error signal of the output layer; RMS over its units and digits; one number.
     """
 
     difference: Float[Array | np.ndarray, "*seeds layers"]
     error: Float[Array | np.ndarray, "*seeds layers"]
     low: Float[Array | np.ndarray, "*seeds layers"]
     high: Float[Array | np.ndarray, "*seeds layers"]
+    output_error: Float[Array | np.ndarray, "*seeds"]
 
     def left(self) -> tuple[np.ndarray, np.ndarray]:
         """What the hidden layers leave of either signal, for every seed."""
@@ -244,8 +246,23 @@ def _two_ways(net: nets.Net) -> TwoWays:
     x, y = examples()
     h = jax.vmap(partial(outputs, net))(x)
     difference = jnp.sqrt(jnp.mean(jnp.var(h, axis=0), axis=1))
-    error = grads.signals(net, x, y).error_norms[:-1]
-    return TwoWays(difference, error, jnp.min(h, axis=(0, 2)), jnp.max(h, axis=(0, 2)))
+    error = grads.signals(net, x, y).error_norms
+    lowest, highest = jnp.min(h, axis=(0, 2)), jnp.max(h, axis=(0, 2))
+    return TwoWays(difference, error[:-1], lowest, highest, error[-1])
+
+
+def floor() -> dict[str, float]:
+    """Error signal times what differs between digits in the input, for layer 1 and the output."""
+    ways, (x, _) = two_ways(), examples()
+    found = {
+        "error_1": np.median(ways.error[:, 0]),
+        "differs_1": np.sqrt(np.mean(np.var(np.asarray(x), axis=0))),
+        "error_9": np.median(ways.output_error),
+        "differs_9": np.median(ways.difference[:, -1]),
+    }
+    products = {f"floor_{layer}": found[f"error_{layer}"] * found[f"differs_{layer}"]
+                for layer in (1, 9)}  # fmt: skip
+    return found | products
 
 
 @cache
@@ -419,7 +436,7 @@ def numbers() -> dict[str, float]:
         "shallow_frozen": np.median(run(SHALLOW, frozen=1).accuracy),
         "low": ways.low[:, -1].min(),
         "high": ways.high[:, -1].max(),
-        "difference_last": np.median(ways.difference[:, -1]),
+        **floor(),
         "forward": forward,
         "back": back,
         "magnified": np.median(magnified()),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from lessons import LESSONS, code
 
-from vgcourse import chain_rule
+from vgcourse import chain_rule, gradients
 from vgkit import activations, grads, nets
 
 PAGE = "chapters/chain-rule"
@@ -62,6 +62,10 @@ def test_the_first_layer_starves_at_a_constant_factor():
     # Mean-field theory, for infinitely many units, gives 0.236; with 64 a typical product of
     # random matrices is smaller by about 1/(2 * 64) per layer.
     assert 0.98 < chain_rule.factor_per_layer() / (0.236052 * (1 - 1 / 128)) < 1.02
+    # The text compares it with the fall of the weight gradients on the page before.
+    start = gradients.run(gradients.DEEP).weight_norms[:, 0]
+    drop = np.median(start[:, 2:-1] / start[:, 1:-2])
+    assert abs(drop * chain_rule.factor_per_layer() - 1) < 0.05
 
 
 def test_a_wider_net_comes_closer_to_theory():

@@ -129,12 +129,14 @@ def test_every_step_says_what_it_shows(made):
         for name in ("activation_size", "error_size")
     ]
     p, loss = (results.number(float(f"{v:.1e}")) for v in (at["output"][1], at["loss"][0]))
+    guess = int(np.argmax(at["output"]))
+    right = "It is right, with" if guess == 1 else "The right one, 1, gets"
     captions = shown(made, "[0, 1, 2, 3, 4, 5].map((step) => captionOf(spec, data, step))", depth=2)
     assert captions == [
         "The input goes in.",
         f"Layer 1: the activation is {size[0][0]}.",
         f"Layer 2: the activation is {size[0][1]}.",
-        f"The output gives the right answer, 1, a probability of {p}. The loss is {loss}.",
+        f"The net's answer is {guess}. {right} a probability of {p}. The loss is {loss}.",
         f"Layer 2: the error signal is {size[1][1]}.",
         f"Layer 1: the error signal is {size[1][0]}.",
     ]

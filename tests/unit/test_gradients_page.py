@@ -226,6 +226,10 @@ def test_one_product_has_two_victims():
     assert ways.difference[:, -1].max() < 1e-5
     both = ways.error[:, 1:] * ways.difference[:, :-1]
     assert (both.max(axis=1) < 2 * both.min(axis=1)).all()  # one floor for all layers
+    said, (_, labels) = gradients.floor(), gradients.examples()
+    # A net that guesses is wrong by 0.9 once and by 0.1 nine times.
+    assert abs(said["error_9"] / 0.3 - 1) < 0.1 and len(labels) == 512
+    assert all(0.5 < said[f"floor_{layer}"] / np.median(both) < 2 for layer in (1, 9))
     slopes = [h * (1 - h) for h in (ways.low[:, 1:].min(), ways.high[:, 1:].max())]
     assert min(slopes) > 0.1  # from layer 2 on no unit is saturated
     for hidden, activation in ((4, "sigmoid"), (12, "sigmoid"), (8, "tanh"), (8, "relu")):

@@ -276,7 +276,13 @@ function captionOf(spec, data, step) {
   if (way === "forward") return `${name}: the ${spec.activation} is ${formatNumber(size(0, layer), 2)}.`;
   if (way === "output") {
     const loss = data.loss ? ` The loss is ${formatNumber(data.loss[0], 2)}.` : "";
-    return Number.isFinite(answer) ? `The output gives the right answer, ${answer}, a probability of ${formatNumber(data.output[answer], 2)}.${loss}` : `The output${data.output?.length === 1 ? ` is ${formatNumber(data.output[0], 2)}` : ""}.${loss}`;
+    const values = Array.from(data.output ?? [], toNumber);
+    const guess = values.indexOf(Math.max(...values)); // -1 if a number is missing
+    if (Number.isFinite(answer) && guess >= 0) {
+      const right = guess === answer ? "It is right, with" : `The right one, ${answer}, gets`;
+      return `The net's answer is ${guess}. ${right} a probability of ${formatNumber(values[answer], 2)}.${loss}`;
+    }
+    return `The output${data.output?.length === 1 ? ` is ${formatNumber(data.output[0], 2)}` : ""}.${loss}`;
   }
   return `${name}: the ${spec.signal} is ${formatNumber(size(1, layer), 2)}.`;
 }
