@@ -412,7 +412,7 @@ def figure_bound() -> None:
 
 def figure_stretch(stretches: tuple[float, float] = (1.9, 0.2)) -> None:
     """Draw what a matrix makes of the vectors of length 1, and how long they are on average."""
-    angle = np.linspace(0, 2 * np.pi, 25)
+    angle = np.linspace(0, 2 * np.pi, 121)
     before = np.stack([np.cos(angle), np.sin(angle)])
     turn = np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
     after = turn @ np.diag(stretches) @ before
@@ -420,13 +420,10 @@ def figure_stretch(stretches: tuple[float, float] = (1.9, 0.2)) -> None:
     _, panels = plt.subplots(1, 2, figsize=(5.2, 2.7), sharey=True)
     for axes, ends, title in zip(panels, (before, after), ("before", "after"), strict=True):
         axes.plot(*ends, color=plots.COLOURS[0], linewidth=1)
-        for end in ends.T[:-1:2]:
+        for end in ends.T[:-1:10]:
             axes.plot([0, end[0]], [0, end[1]], color=plots.COLOURS[0], linewidth=1.4)
         axes.set(title=title, aspect="equal", xlim=(-2, 2), ylim=(-1.6, 1.6), xticks=[-1, 0, 1])
-    circle = typical * np.stack([np.cos(angle / 2), np.sin(angle / 2)])
-    panels[1].plot(*circle, "--", color=plots.COLOURS[1])
-    panels[1].plot(*-circle, "--", color=plots.COLOURS[1], label="RMS length")
-    panels[1].legend(loc="lower right", fontsize=8)
+    panels[1].plot(*(typical * before), "--", color=plots.COLOURS[1])
 
 
 # The text's numbers, and the questions
