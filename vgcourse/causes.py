@@ -17,12 +17,17 @@ from vgkit import activations, explore, grads, nets, plots
 
 LABEL = "causes"
 NAMES = ("sigmoid", "tanh", "relu", "gelu")
-"""Activations that are drawn."""
+"""Activations of the explorer, and of the figure of saturation."""
+LISTED = ("sigmoid", "tanh", "relu", "leaky_relu", "prelu",
+          "elu", "selu", "gelu", "silu", "softplus")  # fmt: skip
+"""Activations whose slopes are listed."""
 LAYERS = 10
 SCALES = np.array([0.5, 1, 1.5, 2, 3, 4, 6, 8, 10, 12])
 """Numbers by which the usual weights are multiplied."""
 WEIGHTS = (2, 4, 8, 20)
 """Weights of the single unit that is drawn."""
+UNITS = 8
+"""Units of each layer that pictures of the net show."""
 
 
 # Larger weights
@@ -250,12 +255,27 @@ def figure_layers() -> None:
     below.legend()
 
 
+def figure_steep() -> None:
+    """Draw how steep the explorer's units are for one digit, with usual and with large weights."""
+    x, y = (part[0] for part in batch())
+    _, panels = plt.subplots(1, 2, figsize=(5.2, 2.7), sharey=True)
+    for axes, scale in zip(panels, (1, 12), strict=True):
+        slopes = grads.unit_signals(draw(seeds()[0], scale), x, y, units=UNITS)["slope"]
+        shares = np.asarray(slopes).reshape(LAYERS, UNITS) / activations.slope_range("sigmoid")[1]
+        for (layer, unit), share in np.ndenumerate(shares):
+            place = {"x": layer + 1, "height": 0.8, "bottom": unit + 0.6}
+            axes.bar(**place, color=plots.COLOURS[3], alpha=float(share))
+            axes.bar(**place, fill=False, edgecolor="0.6", linewidth=0.5)
+        axes.set(title=f"weight scale {scale}", xlabel="layer", xticks=[1, 4, 7, 10], yticks=[])
+        axes.spines[:].set_visible(False)
+        axes.grid(visible=False)
+    panels[0].set_ylabel("eight units of each layer")
+
+
 # The explorer
 
 AXIS = np.linspace(-15, 15, 151)
 STOPS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 10, 12)
-UNITS = 8
-"""Units of each layer that the picture shows."""
 
 
 def density(z: Float[Array, "..."]) -> Float[Array, " points"]:
@@ -378,6 +398,21 @@ def predict_range() -> selfcheck.Quiz:
         right="For ReLU alone",
     )
     return selfcheck.predict(LABEL, question)
+
+
+def figure_activations() -> None:
+    """Draw every activation of the table, and its slope."""
+    _, panels = plt.subplots(5, 2, figsize=(5.2, 6.8), sharex=True, sharey=True)
+    z = np.linspace(-4, 4, 801)
+    for axes, name in zip(panels.flat, LISTED, strict=True):
+        axes.plot(z, activations.function(name)(z), color=plots.COLOURS[0], label="output φ(z)")
+        slope = np.asarray(activations.slope(name, z))
+        axes.plot(z, slope, "--", color=plots.COLOURS[3], label="slope φ′(z)")
+        axes.set_title(activations.ACTIVATIONS[name].label, fontsize=10)
+    panels[0, 0].set(xlim=(-4, 4), ylim=(-1.8, 2.4), xticks=[-4, 0, 4], yticks=[-1, 0, 1, 2])
+    for axes in panels[-1]:
+        axes.set_xlabel("z")
+    panels[0, 0].legend(loc="lower right", fontsize=8)
 
 
 # Exercises

@@ -279,12 +279,12 @@ class Batches(NamedTuple):
     Attributes:
         dead: By net, batch and layer.
         off: Share of units and of 32 digits where the unit is off, by net and layer.
-        cosine: Median cosine of what layer 20 gets of two random inputs, by net.
+        cosine: Median cosine of what two random inputs have become after layers 1 and 19, by net.
     """
 
     dead: Float[np.ndarray, "nets batches layers"]
     off: Float[np.ndarray, "nets layers"]
-    cosine: Float[np.ndarray, " nets"]
+    cosine: Float[np.ndarray, "nets 2"]
 
 
 BATCHES = ("32 digits", "512 digits", "512 random inputs")
@@ -305,10 +305,11 @@ def batches() -> Batches:
         net = wide(key)
         dead = [dead_on(net, examples(name)).mean(axis=1) for name in BATCHES]
         off = jax.vmap(lambda x: nets.intermediates(net, x)[0].z)(examples(BATCHES[0])) <= 0
-        h = jax.vmap(lambda x: nets.intermediates(net, x)[0].h[18])(examples(BATCHES[2]))
-        unit = h / jnp.linalg.norm(h, axis=1, keepdims=True)
+        h = jax.vmap(lambda x: nets.intermediates(net, x)[0].h)(examples(BATCHES[2]))
+        unit = h / jnp.linalg.norm(h, axis=-1, keepdims=True)
         pairs = jnp.triu_indices(len(h), 1)
-        return Batches(jnp.stack(dead), off.mean(axis=(0, 2)), jnp.median((unit @ unit.T)[pairs]))
+        cosines = [jnp.median((unit[:, n] @ unit[:, n].T)[pairs]) for n in (0, 18)]
+        return Batches(jnp.stack(dead), off.mean(axis=(0, 2)), jnp.stack(cosines))
 
     return jax.tree.map(np.asarray, jax.jit(partial(jax.lax.map, one))(seeds()))
 
@@ -449,6 +450,26 @@ def explorer_killed() -> explore.Explorer:
     )  # fmt: skip
 
 
+def figure_killed() -> None:
+    """Draw dead units and loss during training at both rates."""
+    _, panels = plt.subplots(2, 1, figsize=(5.2, 4.8), sharex=True)
+    runs = training()
+    for number, rate in enumerate((SMALL, LARGE)):
+        rows = runs.dead[number].sum(axis=(-1, -2)), runs.loss[number]
+        for axes, values in zip(panels, rows, strict=True):
+            colour = (0, 3)[number]
+            plots.spread(axes, STEPS, values, f"rate {rate}", colour, marker="os"[number])
+    panels[0].set(ylabel="dead units of 40", ylim=(0, 40))
+    panels[0].legend(loc="center right")
+    panels[1].axhline(np.log(10), color="0.4", linestyle=":")
+    panels[1].set(xlabel="steps", ylabel="loss", yscale="log", ylim=(0.01, 100))
+    panels[1].set_xscale("symlog", linthresh=1)
+    ticks = [0, 1, 3, 10, 30, 100, 300]
+    panels[1].set_xticks(ticks, labels=map(str, ticks))
+    panels[1].set_xticks([], minor=True)
+    panels[1].set_xlim(-0.1, 340)
+
+
 # The text's numbers, and the questions
 
 
@@ -476,7 +497,8 @@ def numbers() -> dict[str, float]:
         "many": many[4],
         "random": random[4],
         "last_random": random[19],
-        "cosine": np.median(batches().cosine),
+        "cosine_first": np.median(batches().cosine[:, 0]),
+        "cosine": np.median(batches().cosine[:, 1]),
         "loss_small": small,
         "loss_large": large,
     }

@@ -119,9 +119,10 @@ def test_dead_on_a_batch_in_numpy():
             np.testing.assert_allclose(found.dead[seed, number], dead, atol=1e-6)
             if number == 0:
                 np.testing.assert_allclose(found.off[seed], [(h == 0).mean() for h in layers], 1e-5)
-        unit = layers[18] / np.linalg.norm(layers[18], axis=1, keepdims=True)
-        cosine = np.median((unit @ unit.T)[np.triu_indices(512, 1)])
-        assert found.cosine[seed] == pytest.approx(cosine, rel=1e-6)
+        for number, h in enumerate((layers[0], layers[18])):
+            unit = h / np.linalg.norm(h, axis=1, keepdims=True)
+            cosine = np.median((unit @ unit.T)[np.triu_indices(512, 1)])
+            assert found.cosine[seed, number] == pytest.approx(cosine, rel=1e-6)
     assert dead_units.examples("32 digits").shape == (32, 64)
 
 
@@ -129,7 +130,10 @@ def test_what_the_text_says_of_batches():
     few, many, random = np.median(dead_units.batches().dead, axis=0)
     assert few[4] > many[4] > random[4] > 0 and 0.15 < few[4] < 0.25  # "a fifth"
     assert all(curve[19] > 3 * curve[0] + 0.1 for curve in (few, many, random))  # they climb
-    assert dead_units.batches().cosine.min() > 0.9
+    first, last = dead_units.batches().cosine.T
+    # An infinitely wide layer gives two inputs at a right angle the cosine 1/π. The inputs' own
+    # cosines, and 64 units, add errors of about 1/8 to a pair; the median averages over pairs.
+    assert abs(np.median(first) - 1 / np.pi) < 0.03 and last.min() > 0.9
     half = np.median(dead_units.batches().off, axis=0)
     assert 0.4 < half.min() and half.max() < 0.6  # as a question says
 
@@ -181,6 +185,8 @@ def test_large_steps_kill_layers_and_dead_layers_stay_dead():
     whole = large.dead.all(axis=3)  # seeds, steps, layers
     assert whole[:, -1].any(axis=1).all()  # "all eight nets lose a whole layer"
     assert np.median(large.dead[:, -1].sum(axis=(1, 2))) > 30
+    assert np.median(large.dead[:, 1].sum(axis=(1, 2))) == 20  # "half of the units" after one step
+    assert small.dead.sum(axis=(2, 3))[:, -1].max() <= 3
     assert (whole[:, :-1] <= whole[:, 1:]).all()
     assert abs(dead_units.numbers()["loss_large"] - np.log(10)) < 0.01
     for seed, step, layer in zip(*np.nonzero(whole), strict=True):  # nothing gets past it
