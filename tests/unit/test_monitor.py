@@ -110,7 +110,7 @@ def donated(update, state, params, trees):
 def wrapped(inner):
     """Inside of as many of optax's wrappers as there are kinds of states."""
     inner = optax.masked(optax.named_chain(("inner", inner)), {"first": True, "second": True})
-    accumulated = optax.MultiSteps(inner, 1, accumulator_dtype=jnp.float64)
+    accumulated = optax.MultiSteps(inner, 1)
     return optax.inject_hyperparams(
         lambda rate: optax.chain(
             optax.apply_if_finite(accumulated.gradient_transformation(), 3), optax.scale(rate)

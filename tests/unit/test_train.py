@@ -265,9 +265,7 @@ OPTIMISERS = {
     "line search": optax.lbfgs(),
     "needs the loss": optax.polyak_sgd(),
     "plateau": optax.chain(optax.sgd(0.3), optax.contrib.reduce_on_plateau()),
-    "accumulated": optax.MultiSteps(
-        optax.sgd(0.3), 2, accumulator_dtype=jnp.float64
-    ).gradient_transformation(),
+    "accumulated": optax.MultiSteps(optax.sgd(0.3), 2).gradient_transformation(),
 }
 
 
