@@ -12,6 +12,7 @@ from tools.course import TERM, Course, Place, blocks
 
 ROLE = re.compile(r"\{([\w:]+)\}`([^`<]*?)(?:\s*<([^`>]+)>)?`")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
+DROPDOWN = ":class: dropdown\n"
 API = (
     "`help({0}.name)` says what each of them takes and returns; first run `from vgkit import {0}`."
 )
@@ -88,7 +89,10 @@ class Writer:
             case "code":
                 return body
             case "admonition":
-                return quoted(f"**{argument}**\n\n{self.text(body)}")
+                text = self.text(body.removeprefix(DROPDOWN))
+                if body.startswith(DROPDOWN):
+                    return folded(argument, text)
+                return quoted(f"**{argument}**\n\n{text}")
             case "div":
                 return self.text(body)
             case "exercise-start":

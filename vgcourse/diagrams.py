@@ -350,7 +350,7 @@ def residual_block() -> Diagram:
 
 
 def lstm_cell(forget: bool = True) -> Diagram:
-    """An LSTM cell: the line of the cell state above, and the layers below that act on it.
+    """An LSTM cell: the line of the cell state, the layers that act on it, and two ways back.
 
     Args:
         forget: Whether it has a forget gate; the cell of 1997 has none.
@@ -366,13 +366,12 @@ def lstm_cell(forget: bool = True) -> Diagram:
             node(98, 52, "×", radius=14),
         ]
     else:
-        kept = [
-            arrow((12, 52), (189, 52), colour=INSIDE, width=3),
-            label(112, 34, "factor 1", INSIDE),
-        ]
+        kept = [arrow((12, 52), (189, 52), colour=INSIDE, width=3)]
     parts = [
-        box(228, 142, 340, 252, "", MUTED),
+        box(228, 136, 340, 264, "", MUTED),
         *kept,
+        arrow((392, 32), (64, 32), colour=BACKWARD),
+        arrow((392, 68), (278, 68), (278, 222), (64, 222), colour=BACKWARD),
         arrow((217, 52), (452, 52), colour=INSIDE, width=3),
         arrow((12, 236), (344, 236), colour=FORWARD, head=False),
         arrow((36, 282), (36, 238), colour=FORWARD),
@@ -394,15 +393,18 @@ def lstm_cell(forget: bool = True) -> Diagram:
     parts += [
         label(28, 30, "$c_{t−1}$", INSIDE), label(432, 30, "$c_t$", INSIDE),
         label(26, 214, "$h_{t−1}$", FORWARD), label(432, 118, "$h_t$", FORWARD),
-        label(56, 276, "$x_t$", FORWARD),
+        label(56, 282, "$x_t$", FORWARD),
+        label(260, 18, f"first way back: times {'$f_t$' if forget else '1'}", BACKWARD),
+        label(264, 284, "second way back: through slopes and matrices", BACKWARD),
     ]  # fmt: skip
     line = "it is multiplied by the forget gate f, then" if forget else "nothing multiplies it;"
     return Diagram(
-        460, 296,
+        460, 300,
         f"An LSTM cell{'' if forget else ' without forget gate'}. The cell state runs along a line "
         f"at the top: {line} the product of the input gate i and the new content g is added. The "
         "new state, through a tanh and times the output gate o, is the hidden state. Gates and "
-        "content are computed from the last hidden state and the input.",
+        "content are computed from the last hidden state and the input. Two orange arrows lead "
+        "back: one along the line, one through gates and content to the last hidden state.",
         parts,
     )  # fmt: skip
 

@@ -124,6 +124,8 @@ def figure_compared() -> None:
 
 # Which number of the matrix decides?
 
+NILPOTENT = np.array([[8.0, 8.0], [-8.0, -8.0]])
+"""A matrix that stretches a vector to 16 times its length, and leaves nothing if applied twice."""
 RADIUS_0 = "tanh, ρ = 0, σ₁ = 16"
 
 
@@ -141,7 +143,7 @@ class Product(NamedTuple):
 
 def steep() -> tuple[recurrent.RNN, recurrent.State]:
     """A tanh net of spectral radius 0 and a fixed point of it, where gradients explode."""
-    w, z = np.array([[8.0, 8.0], [-8.0, -8.0]]), np.array([0.0, np.arctanh(0.5)])
+    w, z = NILPOTENT, np.array([0.0, np.arctanh(0.5)])
     return recurrent.RNN(np.zeros((2, 1)), w, z - w @ np.tanh(z)), recurrent.State(np.tanh(z))
 
 
@@ -265,9 +267,9 @@ PRESETS = {
 
 
 def _picture(cell: recurrent.Cell, x: Array, u: Array, length: int | Array) -> dict[str, Array]:
-    """Arrays of the network view of one sequence, and the gradients' norms."""
+    """Arrays of the network view of one sequence; the gradient at step T has the RMS 1."""
     states = recurrent.run(cell, x)
-    back = grads.state_gradients(cell, x, lambda h: u @ h[length])
+    back = grads.state_gradients(cell, x, lambda h: UNITS**0.5 * (u @ h[length]))
     beyond = jnp.where(jnp.arange(len(x) + 1) <= length, 0.0, jnp.nan)
 
     def size(rows: Array) -> Array:
@@ -276,16 +278,16 @@ def _picture(cell: recurrent.Cell, x: Array, u: Array, length: int | Array) -> d
     def units(rows: Array) -> Array:
         return (rows[:, :DRAWN] + beyond[:, None]).ravel()
 
-    norms = jax.tree.map(lambda rows: jax.vmap(grads.l2)(rows) + beyond, back)
-    ratio = grads.l2(jnp.concatenate([part[0] for part in jax.tree.leaves(back)]))
+    sizes = jax.tree.map(size, back)
+    ratio = grads.l2(jnp.stack([part[0] for part in jax.tree.leaves(sizes)]))
     arrays = {
         "units": UNITS + beyond, "activation": units(states.h), "error": units(back.h),
-        "activation_size": size(states.h), "error_size": size(back.h),
-        "gradient": norms.h, "ratio": ratio, "sentence": charts.outcome(ratio),
+        "activation_size": size(states.h), "error_size": sizes.h,
+        "gradient": sizes.h, "ratio": ratio, "sentence": charts.outcome(ratio),
     }  # fmt: skip
     if states.c is None:
         return arrays
-    on_its_way = jnp.where(jnp.arange(len(x) + 1) < length, norms.c, jnp.nan)
+    on_its_way = jnp.where(jnp.arange(len(x) + 1) < length, sizes.c, jnp.nan)
     lane = {"cell": units(states.c), "cell_error": units(back.c)}
     return arrays | lane | {"cell_gradient": on_its_way}
 
@@ -425,7 +427,7 @@ def by_bias() -> ByBias:
 def predict_bias() -> selfcheck.Quiz:
     """Ask what a forget bias of 1 leaves."""
     question = selfcheck.power(
-        "A forget bias of 1 is a popular choice, and a gate with this bias stands at 0.73 at rest. "
+        "A forget bias of 1 is a popular choice, and a gate with this bias is at 0.73 at rest. "
         "How much of the gradient does such an LSTM keep over 100 steps?",
         np.median(by_bias().lstm[:, BIASES.index(1.0)]),
         (-30, 0),
@@ -547,7 +549,7 @@ def questions() -> list[selfcheck.Question]:
     steps = np.arange(TIME + 1)
     return [
         selfcheck.number(
-            "A forget gate stands at 0.95 at every step. Which share of the gradient is left after "
+            "A forget gate is at 0.95 at every step. Which share of the gradient is left after "
             "20 steps along the cell state?",
             0.95**20,
             right="The gates multiply. What looks like a small loss is a large one after twenty "
@@ -593,7 +595,7 @@ def questions() -> list[selfcheck.Question]:
             large="The largest slope of the sigmoid, a quarter, is a factor at every step.",
         ),
         selfcheck.choice(
-            "An LSTM has to remember one sign for 100 steps and doesn't learn to. Its gates stand "
+            "An LSTM has to remember one sign for 100 steps and doesn't learn to. Its gates are "
             "near one half. What do you try first?",
             {
                 "Gradient clipping": "Clipping makes long gradients shorter. Here they are too "

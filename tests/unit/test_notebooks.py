@@ -86,6 +86,14 @@ def test_a_saved_page_links_to_the_published_book_or_has_plain_words():
     assert nowhere == "units of the net (Glorot and Bengio, 2010) here"
 
 
+def test_what_the_book_folds_is_folded_in_a_notebook():
+    writer = Writer(COURSE, "index", course.beside, None)
+    assert writer.text(":::{admonition} More\n:class: dropdown\n\nText.\n:::").split("\n\n") == [
+        "<details>\n<summary><b>More</b></summary>", "Text.", "</details>"
+    ]  # fmt: skip
+    assert writer.text(":::{admonition} More\nText.\n:::") == "> **More**\n>\n> Text."
+
+
 def test_what_is_kept_of_a_cell():
     source = """
 a = 1  # kept

@@ -104,6 +104,10 @@ def test_the_radius_promises_nothing_and_the_singular_value_does(numbers):
     powers = [np.linalg.norm(0.8**t * np.array([[1, 12.5 * t], [0, 1]]), 2) for t in range(31)]
     np.testing.assert_allclose(linear, powers, rtol=1e-9)  # the power of a Jordan block
     assert numbers["peak"] == linear.max() and linear[-1] < 1
+    w = recurrence.NILPOTENT
+    assert (w @ [1, 1]).tolist() == [16, -16] and not (w @ w).any()
+    jacobian = np.diag([1, 0.75]) @ w  # "turns (4, -3) into (8, -6)"
+    assert (jacobian @ [4, -3]).tolist() == [8, -6]
     # At the fixed point J = diag(1, 3/4) W has the eigenvalues 0 and 8 - 6 = 2.
     np.testing.assert_allclose(doubling[2:] / doubling[1:-1], 2, rtol=1e-4)
     assert (falling <= 0.95 ** np.arange(31) * (1 + 1e-9)).all()
@@ -128,6 +132,12 @@ def test_what_is_kept_within_the_bound(numbers):
         assert (singular[:, -1].min() > 1 - 1e-9) == (kind == "orthogonal")
 
 
+def test_the_two_sizes_of_the_exercise():
+    w = np.array([[0, 5], [0.2, 0]])  # it turns (a, b) into (5 b, a / 5)
+    np.testing.assert_allclose(np.linalg.matrix_power(w, 100), np.eye(2))
+    assert np.linalg.norm(w, 2) == pytest.approx(5)
+
+
 def test_the_explorer_of_plain_nets():
     explorer = recurrence.explorer_plain()
     at = explorer.at(factor=1.1, activation="tanh", matrix="normal", size=1.0, length=10)
@@ -138,6 +148,9 @@ def test_the_explorer_of_plain_nets():
     np.testing.assert_allclose(at["gradient"][:11], np.linalg.norm(gradient, axis=1), rtol=1e-6)
     drawn = np.reshape(at["activation"], (recurrence.LENGTHS[-1] + 1, recurrence.DRAWN))
     np.testing.assert_allclose(drawn[:11], h[:, : recurrence.DRAWN], rtol=1e-6, atol=1e-12)
+    at_rest = at["error_size"][:11], at["gradient"][:11]  # one unit: 1 is the size at step T
+    np.testing.assert_array_equal(*at_rest)
+    assert at["gradient"][10] == pytest.approx(1, rel=1e-6)
     assert np.isnan(drawn[11:]).all() and np.isnan(at["bound"][11:]).all()
     assert at["bound"][0] == pytest.approx(1.1**10)
     assert at["by_radius"][0] == pytest.approx(np.abs(np.linalg.eigvals(w)).max() ** 10)
@@ -155,7 +168,6 @@ def test_the_presets_show_what_they_say():
 
 def test_gates(numbers):
     result, rest = recurrence.by_bias(), SIGMOID(np.array(recurrence.BIASES)) ** 100
-    assert np.median(result.gru[:, -1]) < rest[-1]  # "a little less than its gate at rest"
     np.testing.assert_allclose(result.rest, rest, rtol=1e-9)
     assert numbers["rest_0"] == pytest.approx(0.5**100)
     medians = [np.median(cells, axis=0) for cells in (result.lstm, result.gru)]
