@@ -41,7 +41,7 @@ def make(**presets):
 UNITS = 3
 
 
-def network():
+def network(**options):
     """A net of 1 to 7 tanh layers of 4 units, of which 3 are drawn."""
     net = nets.mlp(jax.random.key(1), (4,) * 8 + (3,), "tanh", init="he_normal", stacked=True)
 
@@ -49,7 +49,7 @@ def network():
         return grads.unit_signals(net.replace(depth=depth), jnp.arange(4.0), 1, units=UNITS)
 
     depth = ipywidgets.IntSlider(3, 1, 7, description="Layers")
-    view = explore.network(UNITS, summary=["{depth} layers, {loss}."])
+    view = explore.network(UNITS, summary=["{depth} layers, {loss}."], **options)
     return explore.Explorer("Net", at, {"depth": depth}, view)
 
 

@@ -165,7 +165,7 @@ def explorer_born() -> explore.Explorer:
         },
         views=[explore.network(
             most,
-            forward=(-3, 1), backward=(-3, 1),
+            forward=(-3, 1), backward=(-3, 1), halfway=True,
             summary=[
                 "Born dead: layer {stop} is off as a whole, and the other input is stopped too.",
                 "Layer {stop} is off as a whole and stops this input. The other one gets through.",

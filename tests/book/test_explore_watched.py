@@ -68,6 +68,27 @@ def test_it_plays_once_in_view_and_says_nothing_meanwhile(open_page, tmp_path, h
     assert page.problems == []
 
 
+def test_it_may_rest_halfway_and_play_on(open_page, tmp_path):
+    path = tmp_path / "halfway.html"
+    html = network(halfway=True).static()["text/html"]
+    path.write_text(PAGE.format(theme="light") + f"<main><h1>x</h1>{html}</main>")
+    page = open_page(path.as_uri(), **STILL)
+    slider, caption = page.locator(".vg-player input"), page.locator(".vg-caption")
+    assert slider.input_value() == "3" and caption.text_content().startswith("Layer 3: the act")
+    assert page.locator("svg .vg-front.forward").count() == 1
+    page.clock.install()
+    page.get_by_role("button", name="Play").click()
+    assert slider.input_value() == "3"
+    page.get_by_role("button", name="Pause").click()
+    assert slider.input_value() == "3"
+    page.get_by_role("button", name="Play").click()
+    page.clock.run_for(9000)
+    assert slider.input_value() == str(LAST) and page.get_by_role("button", name="Play").count()
+    page.locator("[data-control=depth]").fill("1")  # a new setting: halfway again, of two layers
+    assert slider.input_value() == "2"
+    assert page.problems == []
+
+
 def test_keyboard_steps_and_reduced_motion(view, made):
     page = view(**STILL)
     page.wait_for_timeout(300)

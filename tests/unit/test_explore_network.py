@@ -189,6 +189,7 @@ def test_what_runs_forward_is_named_wherever_it_is_shown(made):
     assert caption.startswith("Layer 1: the difference & more is ")
     assert unit.startswith("layer 1, unit 1: difference & more ")
     assert explore.network(2, activation="h").items() >= {"activation": "h"}.items()
+    assert explore.network(2, halfway=True)["halfway"] and not explore.network(2)["halfway"]
 
 
 def test_the_frame_around_a_layer_keeps_off_its_neighbours(made):

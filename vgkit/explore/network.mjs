@@ -304,22 +304,25 @@ function describeStop(id, spec, data, frame) {
 
 // ---- motion ----------------------------------------------------------------------------------
 
-// Buttons, a slider and a caption that step through the picture; its end is where it rests.
+// Buttons, a slider and a caption that step through the picture. It rests at its end, or halfway.
 function netPlayer(spec, dataOf, paint) {
   const button = (text, name) => element("button", { type: "button", class: "vg-button vg-step", "aria-label": name, title: name }, text);
   const [play, back, forth] = [button("▶", "Play"), button("‹", "Step back"), button("›", "Step forward")];
   const slider = element("input", { type: "range", min: 0, step: 1, "aria-label": "Step", autocomplete: "off" });
   const caption = element("p", { class: "vg-caption" });
   const panel = element("div", { class: "vg-player", role: "group", "aria-label": "Watch the signal" }, play, back, forth, slider, caption);
-  let step = Infinity;
+  let step = Infinity; // at rest
+  let goal = 0;
   let timer = 0;
   let seen = null;
   const layers = () => layersOf(dataOf());
   const last = () => lastStep(layers());
+  const home = () => (spec.halfway ? layers() : last());
+  const place = () => Math.min(step === Infinity ? home() : step, last());
 
   function show() {
     const end = last();
-    const now = Math.min(step, end);
+    const now = place();
     slider.max = end;
     slider.value = now;
     back.disabled = now === 0;
@@ -338,18 +341,20 @@ function netPlayer(spec, dataOf, paint) {
   }
   // How long a step is looked at: the whole way takes the same time through nets of any depth.
   function rest() {
-    const { way } = phaseOf(step, layers());
+    const { way } = phaseOf(place(), layers());
     const [most, whole] = { input: [700, 700], forward: [500, 2000], output: [1200, 1200], backward: [900, 4500] }[way];
     return Math.min(most, whole / (way === "forward" || way === "backward" ? layers() : 1));
   }
   function tick() {
-    step = Math.min(step, last()) + 1;
-    if (step >= last()) end();
-    else timer = setTimeout(tick, rest());
+    step = place() + 1;
+    if (step < goal) timer = setTimeout(tick, rest());
+    else if (goal === home()) end();
+    else pause();
     show();
   }
-  function run() {
-    if (step >= last()) step = 0;
+  function run(to) {
+    goal = to;
+    step = place() < goal ? place() : 0;
     timer = setTimeout(tick, rest());
     show();
   }
@@ -365,14 +370,14 @@ function netPlayer(spec, dataOf, paint) {
   }
   play.addEventListener("click", () => {
     if (timer) go(step);
-    else run();
+    else run(last());
   });
   back.addEventListener("click", () => {
-    go(Math.min(step, last()) - 1);
+    go(place() - 1);
     if (back.disabled) forth.focus();
   });
   forth.addEventListener("click", () => {
-    go(step + 1);
+    go(place() + 1);
     if (forth.disabled) back.focus();
   });
   slider.addEventListener("input", () => go(Number(slider.value)));
@@ -382,11 +387,11 @@ function netPlayer(spec, dataOf, paint) {
     seen = new IntersectionObserver((entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
       seen.disconnect();
-      if (step === Infinity && layers()) run();
+      if (step === Infinity && layers()) run(home());
     }, { threshold: 0.8 });
     seen.observe(picture);
   }
-  return { panel, step: () => step, show, end, watch };
+  return { panel, step: place, show, end, watch };
 }
 
 // ---- the view --------------------------------------------------------------------------------

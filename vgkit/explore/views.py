@@ -84,8 +84,7 @@ def chart(
         columns: Headings of further arrays for the table, by name.
 
     Raises:
-        ValueError: If an axis has no label or is described by another word, or two series that are
-            no bands have one colour.
+        ValueError: If an axis has no label or an unknown word, or two series share a colour.
     """
     colours = [_colour(i, one) for i, one in enumerate(drawn) if one["kind"] != "band"]
     if len({*colours}) < len(colours):
@@ -99,7 +98,6 @@ def chart(
 
 
 def _colour(index: int, series: Mapping[str, Any]) -> int:
-    """Number of a series' colour."""
     return (index if series["colour"] is None else series["colour"]) % len(COLOURS)
 
 
@@ -125,6 +123,7 @@ def network(
     skip: str | None = None,
     recurrent: bool = False,
     cell: bool = False,
+    halfway: bool = False,
 ) -> dict[str, Any]:
     """A net drawn as a net: activations run to the right, the error signal back to the left.
 
@@ -142,11 +141,11 @@ def network(
         forward: Powers of ten at the faint and the strong end of the scale of activations.
         backward: The same for error signals.
         columns: Headings of further arrays with a number for each layer for the table, by name.
-        factors: Name of an array with a number for each layer: what the error signal is multiplied
-            by on its way back to it from the right, written between the columns.
+        factors: Name of an array: what the error signal is multiplied by on its way to each layer.
         skip: Name of a number that says whether there are skip connections: arcs.
         recurrent: Whether all columns are one layer with the same weights, at successive times.
         cell: Whether there is a lane for the cell state too: arrays "cell" and "cell_error".
+        halfway: Whether it rests where the activations have run right; "Play" then runs back.
 
     Raises:
         ValueError: If a scale does not rise, or there is no unit.
@@ -173,6 +172,7 @@ def network(
         "factors": factors,
         "skip": skip,
         "recurrent": recurrent,
+        "halfway": halfway,
     }
 
 
