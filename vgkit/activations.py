@@ -54,9 +54,11 @@ ACTIVATIONS: dict[str, Activation] = {
     "prelu": Activation(prelu, (0.25, 1.0), "PReLU"),
     "elu": Activation(jax.nn.elu, (0.0, 1.0), "ELU"),
     "selu": Activation(jax.nn.selu, (0.0, 1.7580993408473768), "SELU"),
-    "gelu": Activation(partial(jax.nn.gelu, approximate=False), (-0.12890414, 1.12890414), "GELU"),
-    "gelu_tanh": Activation(jax.nn.gelu, (-0.12899307, 1.12899307), "GELU (tanh)"),
-    "silu": Activation(jax.nn.silu, (-0.09983932, 1.09983932), "SiLU"),
+    "gelu": Activation(
+        partial(jax.nn.gelu, approximate=False), (-0.128904145185156, 1.128904145185156), "GELU"
+    ),
+    "gelu_tanh": Activation(jax.nn.gelu, (-0.128993068658772, 1.128993068658772), "GELU (tanh)"),
+    "silu": Activation(jax.nn.silu, (-0.099839320128867, 1.099839320128867), "SiLU"),
     "softplus": Activation(jax.nn.softplus, (0.0, 1.0), "softplus"),
 }
 """Every activation by name, with its function, the range of its slope and its label.

@@ -144,22 +144,21 @@ def fixed_point(
 
 @partial(jax.jit, static_argnums=0)
 def _fixed_point(phi: Function, sigma_w: Number, sigma_b: Number, start: Number) -> Array:
-    # A bisection between the start and the first crossing in the direction in which V moves the
-    # length, so that a slow approach costs nothing.
+    # A bisection between the first length that V moves back, and the last before it that V moves as
+    # it moves the start, each by more than rounding. So a slow approach costs nothing.
     def growth(q: Array) -> Array:
         return length_map(q, phi, sigma_w, sigma_b) - q
 
-    start = jnp.asarray(start, float)
-    at_start = growth(start)
-    up = at_start > 0
-    far = jnp.logspace(0, 24, 241)
-    lengths = jnp.clip(start * jnp.where(up, far, 1 / far), _LENGTHS[0], _LENGTHS[-1])
-    crossed = (jax.vmap(growth)(lengths) > 0) != up
-    first = jnp.argmax(crossed)  # not 0, the start itself
-    crossing = _bisect(lambda q: growth(q) > 0, lengths[first - 1], lengths[first])
-    settled = jnp.where(crossed.any(), crossing, jnp.where(up, jnp.inf, 0.0))
-    still = jnp.abs(at_start) <= 16 * jnp.finfo(float).eps * start
-    return jnp.where(still, start, settled)
+    start, number = jnp.asarray(start, float), jnp.arange(241)
+    rounding = len(_NODES) * jnp.finfo(start.dtype).eps  # at most, in a sum of so many
+    way = jnp.sign(growth(start))
+    lengths = jnp.clip(start * 10 ** (way * number / 10), _LENGTHS[0], _LENGTHS[-1])
+    moved = way * jax.vmap(growth)(lengths) / lengths
+    first = jnp.argmax(moved < -rounding)
+    last = jnp.max(jnp.where((moved > rounding) & (number < first), number, 0))
+    crossing = _bisect(lambda q: way * growth(q) > 0, lengths[last], lengths[first])
+    settled = jnp.where(first > 0, crossing, jnp.where(way > 0, jnp.inf, 0.0))
+    return jnp.where(moved[0] <= rounding, start, settled)
 
 
 def edge_of_chaos(activation: str | Function, sigma_b: float = 0.0) -> Edge:
@@ -185,7 +184,8 @@ def edge_of_chaos(activation: str | Function, sigma_b: float = 0.0) -> Edge:
     _require_gains(sigma_b=sigma_b)
     none = f"activation {activation!r} has no edge of chaos at sigma_b = {sigma_b}"
     needed, q, sigma_w, grows = _edge(function(activation), sigma_b)
-    if np.abs(needed / _LENGTHS).max() < math.sqrt(jnp.finfo(float).eps):  # any length will do
+    rounding = jnp.finfo(needed.dtype).eps ** 0.5
+    if np.abs(needed / _LENGTHS).max() < rounding:  # any length will do
         q, grows = 1.0, sigma_b > 0
     elif not (needed >= sigma_b**2).any():
         grows = True

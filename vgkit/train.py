@@ -198,12 +198,8 @@ def _run(net: Model, data: Data, key: Array, settings: tuple) -> Run:
             return mean_loss(outputs(net, x, y), y, loss)
 
         order = batches(key, examples, epochs, batch) if batch < examples else None
-        steps = epochs * per_epoch
-        return Run(
-            *descend(
-                batch_loss, initial, data, order, optimiser, steps, every, record, update_ratios
-            )
-        )
+        how = optimiser, epochs * per_epoch, every, record, update_ratios
+        return Run(*descend(batch_loss, initial, data, order, *how))
 
     return jax.vmap(one)(net, key) if seeds else one(net, key)
 

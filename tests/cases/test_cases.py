@@ -239,6 +239,77 @@ def saturated_actor():
 # 4. Models that are not plain
 
 
+@case
+def quantised_layers():
+    """google/flax#4651, jax-ml/jax#27144: a rounding with a derivative of its own."""
+
+    @jax.custom_vjp
+    def quantise(x):
+        return jnp.round(x * 16) / 16
+
+    quantise.defvjp(lambda x: (quantise(x), None), lambda _, g: (g,))
+
+    class Net(nnx.Module):
+        def __init__(self, rngs):
+            self.a, self.b = nnx.Linear(16, 32, rngs=rngs), nnx.Linear(32, 32, rngs=rngs)
+            self.c = nnx.Linear(32, 4, rngs=rngs)
+
+        def __call__(self, x):
+            for layer in (self.a, self.b):
+                x = quantise(nnx.relu(layer(x)))
+            return self.c(x)
+
+    net = Net(nnx.Rngs(0))
+    graph, state = nnx.split(net)
+    truth = learns(mean_loss(lambda state, x: nnx.merge(graph, state)(x), X, Y), state)
+    yield Ask(WELL, truth, net, None, X, Y, "cross_entropy", {"optimiser": optax.adam(1e-3)})
+
+
+@case
+def batch_norm_of_equinox():
+    """patrick-kidger/equinox#659: batch normalisation in training mode, with its state."""
+
+    class Net(equinox.Module):
+        first: equinox.nn.Linear
+        norm: equinox.nn.BatchNorm
+        last: equinox.nn.Linear
+
+        def __call__(self, x, state):
+            h, state = self.norm(self.first(x), state)
+            return self.last(jax.nn.relu(h)), state
+
+    def make(key):
+        keys = jax.random.split(key)
+        norm = equinox.nn.BatchNorm(32, "batch", mode="batch")
+        return Net(equinox.nn.Linear(16, 32, key=keys[0]), norm,
+                   equinox.nn.Linear(32, 4, key=keys[1]))  # fmt: skip
+
+    net, state = equinox.nn.make_with_state(make)(jax.random.key(0))
+
+    def model(net, x):
+        return jax.vmap(net, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(x, state)[0]
+
+    arrays, rest = equinox.partition(net, equinox.is_array)
+    function = mean_loss(lambda arrays, x: model(equinox.combine(arrays, rest), x), X, Y)
+    yield Ask(WELL, learns(function, arrays), model, net, X, Y)
+
+
+@case
+def a_model_that_insists_on_float32():
+    """liamclarkza in jax-ml/jax#27144: chains of operations that check their number formats."""
+
+    def model(params, x):
+        for w, b in params[:-1]:
+            x = jax.nn.relu(x @ w + b)
+            if x.dtype != jnp.float32:
+                raise AssertionError(f"float32 wanted, got {x.dtype}")
+        return x @ params[-1][0] + params[-1][1]
+
+    params = layers(0, (16, 32, 32, 4))
+    yield Ask(WELL, learns(mean_loss(model, X, Y), params), model, params, X, Y, "cross_entropy",
+              {"optimiser": optax.adam(1e-3)})  # fmt: skip
+
+
 # 5. The learning rate and the scale of the data
 
 
@@ -268,6 +339,22 @@ def one_positive_feature():
 
 
 # 7. Derivatives inside the model
+
+
+@case
+def score_of_an_energy():
+    """probml/pyprobml#673, Jiyao06/GenPose#25: the model is the gradient of a net's output."""
+
+    def model(params, x):
+        energy = lambda x: mlp(params, x[None], jax.nn.silu)[0, 0]  # noqa: E731
+        return -jax.vmap(jax.grad(energy))(x)
+
+    clean = jnp.where(normal(0, 128, 1) > 0, 2.0, -2.0) + 0.1 * normal(1, 128, 2)
+    noise = normal(2, 128, 2)
+    params = layers(0, (2, 64, 64, 1))
+    x, y = clean + 0.5 * noise, -noise / 0.5
+    truth = learns(mean_loss(model, x, y, SQUARES), params, to=0.8)
+    yield Ask(WELL, truth, model, params, x, y, SQUARES)
 
 
 # 8. Sequences

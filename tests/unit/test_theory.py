@@ -13,6 +13,7 @@ from test_activations import NUMPY
 
 from vgkit import activations, theory
 from vgkit.theory import gaussian_mean
+from vgkit.trace.jaxpr import enable_x64
 
 NAMES = list(activations.ACTIVATIONS)
 ALPHA, SCALE = 1.6732632423543772, 1.0507009873554805  # of SELU, Klambauer et al. 2017
@@ -84,6 +85,28 @@ def test_fixed_points_in_closed_form():
     for name, gain in [("tanh", 1.0), ("tanh", 0.9), ("gelu", math.sqrt(2))]:
         assert theory.fixed_point(name, gain) == 0
     np.testing.assert_allclose(theory.fixed_point("selu", 1.0, start=0.5), 1, rtol=1e-8)
+
+
+# V(q) > q for every q: softplus and the square of ELU's negative part add to what ReLU makes of q.
+GROWING = [("softplus", 2**0.5, 0.0), ("relu", 2**0.5, 0.1), ("elu", 2**0.5, 0.0),
+           ("elu", 2**0.5, 0.1), ("identity", 1.0, 0.1), ("leaky_relu", 2**0.5, 0.1)]  # fmt: skip
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_length_that_grows_without_bound_has_no_fixed_point(wide):
+    jax.clear_caches()
+    with enable_x64(wide):
+        for name, sigma_w, sigma_b in GROWING:
+            with pytest.raises(ValueError, match="grows without a bound"):
+                theory.fixed_point(name, sigma_w, sigma_b)
+        close = {
+            "rtol": 1e-6 if wide else 1e-3
+        }  # in float32 gains are known to 1e-7 of a difference
+        np.testing.assert_allclose(theory.fixed_point("relu", 1.4, 0.1), 0.5, **close)
+        np.testing.assert_allclose(
+            theory.fixed_point("identity", 0.999, 0.1), 0.01 / 0.001999, **close
+        )
+    jax.clear_caches()
 
 
 EDGES = [*itertools.product(["tanh", "elu", "selu", "sigmoid"], [0.0, 0.05, 1.0])]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import vgkit
 from vgkit import grads, nets, trace
 from vgkit.diagnosis import tap
 
@@ -147,8 +148,10 @@ def test_equinox():
         expected = delta.T @ h / BATCH
         np.testing.assert_allclose(signals.weight_gradients[layer], expected, rtol=1e-9)
     assert signals.names == tuple(f"layers/{layer}/weight" for layer in range(3))
-    mapped = grads.signals(lambda module, x: jax.vmap(module)(x), module, X, Y)
-    np.testing.assert_allclose(mapped.bias_norms, signals.bias_norms, rtol=1e-12)
+    by_hand_mapped = (lambda module, x: jax.vmap(module)(x), module)
+    for given in (by_hand_mapped, (jax.vmap(module), None), (module, module)):
+        mapped = grads.signals(*given, X, Y)
+        np.testing.assert_allclose(mapped.bias_norms, signals.bias_norms, rtol=1e-12)
 
 
 def test_flax():
@@ -177,7 +180,14 @@ def test_flax():
 
 
 def test_haiku():
-    # dm-haiku is no dependency; these are the signatures of its `transform`.
+    hk = pytest.importorskip("haiku")
+    net = hk.transform(lambda x: hk.Linear(2)(jnp.tanh(hk.Linear(5)(x))))
+    params, x = net.init(KEY, X.astype(jnp.float32)), X.astype(jnp.float32)
+    for model in (net, hk.without_apply_rng(net), net.apply):
+        assert names(model, params, x) == ["linear_1/w", "linear/w"]  # as they are made and run
+
+
+def test_pairs_of_functions():
     class Transformed(NamedTuple):
         init: object
         apply: object
@@ -225,6 +235,80 @@ def test_layers_around_and_inside_scans():
     # The last of the rows is read first.
     assert [each for each in found if "w" in each[0]] == [("w[2]", 1), ("w[1]", 2), ("w[0]", 3)]
     assert np.isfinite(grads.signals(recurrent, params, x, Y).error_norms).all()
+
+
+def test_a_scan_that_reads_no_data():
+    def model(w, x):
+        _, steps = jax.lax.scan(lambda state, _: (state + 1, state), 0.0, length=3)
+        return jnp.tanh(x + steps) @ w
+
+    assert names(model, jnp.eye(3)) == [""]
+
+
+def test_a_derivative_in_the_model():
+    """Only the forward net has layers; their error signals are those of the whole."""
+    w, v, u = (layer[0] for layer in PARAMS)
+
+    def energy(params, x, probe=0.0):
+        w, v, u = params
+        z = jnp.tanh(x @ w) @ v + probe
+        return jnp.sum(jnp.tanh(z) @ u)
+
+    def score(params, x, probe=0.0):
+        return jax.grad(energy, 1)(params, x, probe)[:, :2]
+
+    traced = trace.read(score, (w, v, u), X)
+    assert [(layer.name, layer.depth) for layer in traced.layers] == [("0", 1), ("1", 2)]
+    assert "a derivative in the model" in str(traced)
+    loss = lambda probe: jnp.sum(jax.vmap(grads.cross_entropy)(score((w, v, u), X, probe), Y))  # noqa: E731
+    expected = jax.grad(loss)(jnp.zeros((BATCH, 5)))
+    signals = grads.signals(score, (w, v, u), X, Y)
+    np.testing.assert_allclose(signals.error_signals[1], expected, rtol=1e-9, atol=1e-14)
+
+
+def strict(params, x):
+    """A model that takes part in nothing but its own number format."""
+    z = x @ params[0]
+    assert z.dtype == jnp.float32
+    return jnp.tanh(z) @ params[1]
+
+
+@jax.custom_vjp
+def clipped(z):
+    return jnp.clip(z, -1, 1)
+
+
+clipped.defvjp(lambda z: (clipped(z), None), lambda _, g: (3 * g,))  # not its derivative
+
+
+def test_the_ways_to_run_a_model(monkeypatch):
+    params, x = jax.tree.map(
+        lambda leaf: leaf.astype(jnp.float32), ([PARAMS[0][0], PARAMS[2][0]], X)
+    )
+    loss = lambda params: jnp.mean(jax.vmap(grads.cross_entropy)(strict(params, x), Y))  # noqa: E731
+    expected = [np.sqrt(np.mean(np.square(g))) for g in jax.grad(loss)(params)]
+    widened, own, whole = trace.read(strict, params, x).ways()
+    assert (widened.wide, own.wide, whole.program) == (True, False, None)
+    report = vgkit.diagnose(strict, params, x, Y)
+    found = [layer.weight_gradient for layer in report.layers]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    monkeypatch.setattr("vgkit.trace.jaxpr.bind", lambda *_, **__: 1 / 0)
+    report = vgkit.diagnose(strict, params, x, Y)
+    assert not report.layers and any("the whole model" in note for note in report.notes)
+    np.testing.assert_allclose(report.loss, loss(params), rtol=1e-6)
+    monkeypatch.setattr("vgkit.trace.jaxpr.flatten", lambda *_: 1 / 0)
+    assert trace.read(strict, params, x).program is None
+
+
+def test_a_rule_for_the_derivative_is_kept_in_float64():
+    def model(params, x):  # rounded on the way, so that the rule stands for a narrower format
+        return clipped((x @ params[0]).astype(jnp.float32)) @ params[1]
+
+    params = [PARAMS[0][0], PARAMS[2][0]]
+    signals = grads.signals(model, params, X, Y, dtype="float64")
+    ends = np.clip(X @ params[0], -1, 1) @ params[1]
+    delta = jax.nn.softmax(ends) - np.eye(2)[Y]
+    np.testing.assert_allclose(signals.error_signals[0], 3 * delta @ params[1].T, rtol=1e-5)
 
 
 def test_where_not_everything_passes_through_one_array():

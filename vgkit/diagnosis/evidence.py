@@ -1,5 +1,6 @@
 """What one backward pass says of every layer, in numbers that can be judged."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -11,9 +12,9 @@ import numpy as np
 
 from vgkit._numbers import mean_cosine, rms
 from vgkit.grads.measure import Problem, measure_model
-from vgkit.trace import Layer, Traced
+from vgkit.trace import Traced
 from vgkit.trace.layers import Activation, depths
-from vgkit.trace.traced import apply, widen
+from vgkit.trace.traced import Layer, apply, widen
 
 _HALF = (0.3, 0.7, 1.5, 3.0, 6.0, 20.0, 1e3, 1e4)  # the last two beyond any bias
 GRID = (*(-z for z in reversed(_HALF)), 0.0, *_HALF)
@@ -56,16 +57,16 @@ class Measured(NamedTuple):
 
 
 class Experiment:
-    """A model in float64, with what was measured of it; runs inside `enable_x64(True)`."""
+    """A model run in one way, with what was measured of it; lives inside `enable_x64(True)`."""
 
-    def __init__(self, problem: Problem):
-        model = problem.traced.model
-        self.traced = traced = problem.traced.widened()
+    def __init__(self, problem: Problem, traced: Traced):
+        model, self.traced = traced.model, traced
         # In NumPy, whose arithmetic compiles nothing; and one program for all of a model.
         self.parameters, self.inputs, self.y = jax.tree.map(
-            lambda part: widen(np.asarray(part)), (model.parameters, model.inputs, problem.y)
+            lambda part: widen(np.asarray(part)) if traced.wide else np.asarray(part),
+            (model.parameters, model.inputs, problem.y),
         )
-        data = traced.data
+        data = {op.h for op in traced.graph.layers}
         run = measure_model(traced, problem.losses, data | slope_variables(traced))
 
         @jax.jit
@@ -87,6 +88,15 @@ class Experiment:
     def measure(self, parameters: Sequence[Any]) -> Measured:
         """Measure everything at other parameters."""
         return as_numpy(self._measured(parameters, self.inputs, self.y))
+
+
+def experiment(problem: Problem) -> Experiment:
+    """Measure a model in the first of the `Traced.ways` that it takes part in."""
+    *ways, last = problem.traced.ways()
+    for traced in ways:
+        with contextlib.suppress(Exception):  # whatever the user's functions raise
+            return Experiment(problem, traced)
+    return Experiment(problem, last)
 
 
 def as_numpy(tree: Any) -> Any:
@@ -183,13 +193,14 @@ def _slope(traced: Traced, activation: Activation, values: dict[int, Any]) -> An
     def function(root: Any) -> list[Any]:
         inner = traced.program.constants | values | {activation.root: root}
         for equation in activation.chain:
-            operands = [widen(inner[v]) for v in equation.inputs]
-            (inner[equation.outputs[0]],) = apply(equation, operands, wide=True)
+            operands = [widen(inner[v]) if traced.wide else inner[v] for v in equation.inputs]
+            (inner[equation.outputs[0]],) = apply(equation, operands, traced.wide)
         return [inner[v] for v in activation.finals]
 
-    at = values[activation.root]
-    _, slopes = jax.jvp(function, (at,), (jnp.ones_like(at),))
-    return jnp.max(jnp.abs(jnp.stack(slopes)), axis=0)
+    # Backwards, so that a rule for this direction alone will do.
+    outputs, back = jax.vjp(function, values[activation.root])
+    ones = [[jnp.full_like(v, k == i) for i, v in enumerate(outputs)] for k in range(len(outputs))]
+    return jnp.max(jnp.abs(jnp.stack([back(one)[0] for one in ones])), axis=0)
 
 
 def unit_slopes(traced: Traced, slopes: Slopes) -> list[tuple[int, np.ndarray | None, float]]:
@@ -256,4 +267,5 @@ def dead_units(here: Experiment) -> DeadUnits:
 def _wider(random: np.random.Generator, data: np.ndarray, scale: float) -> Any:
     """Gaussian inputs around the data's mean, wider than the data."""
     spread = scale * (data.std(axis=0) + data.std())
-    return data.mean(axis=0) + spread * random.standard_normal(data.shape)
+    wider = data.mean(axis=0) + spread * random.standard_normal(data.shape)
+    return wider.astype(data.dtype)

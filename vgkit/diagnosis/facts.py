@@ -15,6 +15,7 @@ from vgkit.diagnosis.evidence import (
     LayerEvidence,
     as_numpy,
     dead_units,
+    experiment,
     layer_evidence,
 )
 from vgkit.grads.measure import Problem, measure_model
@@ -82,7 +83,7 @@ def gather(problem: Problem, known_loss: str | None, history: Any, optimiser: An
     if bad:
         return facts._replace(bad_params=bad)
     with enable_x64(True):
-        here = Experiment(problem)
+        here = experiment(problem)
         traced, measured = here.traced, here.measured
         facts = facts._replace(
             layers=layer_evidence(traced, measured),
@@ -265,7 +266,7 @@ def _without_update(here: Experiment, updates: Sequence[Any]) -> list[str]:
 
 def _with_own_format(facts: Facts, problem: Problem, here: Experiment) -> Facts:
     """The same in the model's own number format, for what it loses there."""
-    own, y = problem.traced, problem.y
+    own, y = problem.traced if here.traced.wide else here.traced, problem.y
     model, ops = own.model, own.graph.layers
     # Each gradient of the mean loss: its name, its own format, its values in float64.
     rows = zip(model.names, model.parameters, here.measured.by_params, strict=True)
@@ -287,7 +288,7 @@ def _with_own_format(facts: Facts, problem: Problem, here: Experiment) -> Facts:
             return facts._replace(overflow=True, bad_layer=f"the gradient of {name}")
     if finite and not any(np.any(_small(array, kind)) for _, kind, array in exact):
         return facts
-    measure = _as_written(measure_model(own, problem.losses, own.data))
+    measure = _as_written(measure_model(own, problem.losses, {op.h for op in ops}))
     back = as_numpy(measure(model.parameters, model.inputs, y))
     if not finite:
         return facts._replace(overflow=True, bad_layer=_first_bad(own, back.aux[1]))

@@ -138,6 +138,7 @@ def diagnose(
         The report. Without `history` and `optimiser` nothing is said of how fast the network
         learns.
     """
+    optimiser = getattr(optimiser, "tx", optimiser)  # of nnx.Optimizer and TrainState
     if optimiser is not None and not isinstance(optimiser, optax.GradientTransformation):
         raise ValueError(f"optimiser must be an optax.GradientTransformation; got {optimiser!r}")
     problem = read_problem(model, params, x, y, loss)

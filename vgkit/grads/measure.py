@@ -222,7 +222,7 @@ def read_problem(model: Any, params: Any, x: Any, y: Any, loss: Any) -> Problem:
     targets = jax.tree.leaves(y)
     examples = count_examples("x and y", [*traced.model.inputs, *targets])
     _check.finite("y", filter(floating, targets))
-    return Problem(traced, y, _batch_loss(loss, traced.outputs, y, examples))
+    return Problem(traced, y, _batch_loss(loss, traced.model.outputs, y, examples))
 
 
 def measure_model(
@@ -260,7 +260,7 @@ def _model_signals(model: Any, batch: Any, loss: Any, dtype: Any, loss_scale: An
     if dtype is not None:
         if number_format(dtype) != jnp.float64:
             raise ValueError(f"dtype must be None or 'float64' for this model; got {dtype!r}")
-        traced = traced.widened()
+        traced = traced.ways()[0]
         parameters, inputs, y = jax.tree.map(widen, (parameters, inputs, y))
     back = jax.jit(measure_model(traced, losses, loss_scale=loss_scale))(parameters, inputs, y)
     layers, examples = traced.layers, traced.model.examples

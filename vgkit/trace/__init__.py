@@ -6,4 +6,4 @@ A layer is a product of data with parameters. Nothing in the model has to be cha
 are traced as JAX traces them, and can be run again with probes added to every layer.
 """
 
-from vgkit.trace.traced import Layer, Traced, read
+from vgkit.trace.traced import Traced, read

@@ -10,7 +10,7 @@ A jaxpr becomes a `Program`: a flat list of equations on numbered variables. Cal
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -30,16 +30,12 @@ class Equation(NamedTuple):
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     scan: "Scan | None" = None
+    backward: bool = False  # whether it belongs to a derivative that the model takes
 
     @property
     def name(self) -> str:
         """Name of the primitive."""
         return self.primitive.name
-
-    @property
-    def tag(self) -> str:
-        """Name given by `checkpoint_name`."""
-        return self.params["name"] if self.name == "name" else ""
 
 
 class Program(NamedTuple):
@@ -78,13 +74,7 @@ class Scan(NamedTuple):
         return list(operands[:first]), list(operands[first:last]), list(operands[last:])
 
 
-def trace(function: Callable, *args: Any) -> tuple[Program, Any]:
-    """Program of a function of arrays, and the shapes of its outputs."""
-    closed, outputs = jax.make_jaxpr(function, return_shape=True)(*args)
-    return flatten(closed, itertools.count()), outputs
-
-
-def flatten(closed: Any, fresh: Iterator[int]) -> Program:
+def flatten(closed: Any, fresh: Iterator[int], backward: bool = False) -> Program:
     """Unfold the calls of a jaxpr and leave out what its outputs do not depend on."""
     names: dict[Any, int] = {}
     equations: list[Equation] = []
@@ -104,7 +94,7 @@ def flatten(closed: Any, fresh: Iterator[int]) -> Program:
         constants[new] = atom.val
         return new
 
-    def unfold(closed: Any, inputs: Sequence[int]) -> list[int]:
+    def unfold(closed: Any, inputs: Sequence[int], backward: bool) -> list[int]:
         jaxpr = _open(closed)
         given = make(jaxpr.constvars)
         constants.update(zip(given, getattr(closed, "consts", ()), strict=True))
@@ -112,20 +102,20 @@ def flatten(closed: Any, fresh: Iterator[int]) -> Program:
         for eqn in jaxpr.eqns:
             operands = [read(atom) for atom in eqn.invars]
             inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
+            back = backward or "transpose(" in str(eqn.source_info.name_stack)
             if eqn.primitive.name in CALLS and inner is not None:
-                outputs = unfold(inner, operands)
+                outputs = unfold(inner, operands, back)
             else:
                 outputs = make(eqn.outvars)
-                scan = _scan(eqn.params, fresh) if eqn.primitive.name == "scan" else None
+                scan = _scan(eqn.params, fresh, back) if eqn.primitive.name == "scan" else None
                 constants.update(scan.body.constants if scan else {})
-                equations.append(
-                    Equation(eqn.primitive, eqn.params, tuple(operands), outputs, scan)
-                )
+                parts = eqn.primitive, eqn.params, tuple(operands), outputs, scan, back
+                equations.append(Equation(*parts))
             names.update(zip(eqn.outvars, outputs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
     inputs = make(_open(closed).invars)
-    outputs = unfold(closed, inputs)
+    outputs = unfold(closed, inputs, backward)
     used, needed = set(outputs), []
     for equation in reversed(equations):
         if used.intersection(equation.outputs):
@@ -138,12 +128,12 @@ def _open(jaxpr: Any) -> Any:
     return getattr(jaxpr, "jaxpr", jaxpr)
 
 
-def _scan(params: dict[str, Any], fresh: Iterator[int]) -> Scan:
+def _scan(params: dict[str, Any], fresh: Iterator[int], backward: bool) -> Scan:
     if "ft_in" in params:
         consts, carry, _ = (len(list(part)) for part in params["ft_in"].unpack())
     else:
         consts, carry = params["num_consts"], params["num_carry"]
-    body = flatten(params["jaxpr"], fresh)
+    body = flatten(params["jaxpr"], fresh, backward)
     return Scan(body, consts, carry, params["length"], params["reverse"])
 
 
@@ -190,12 +180,6 @@ def product_units(program: Program, equation: Equation, data: int) -> tuple[int,
     left = len(first) - len(contracted)
     free = range(len(batch), left) if data == 1 else range(left, len(output))
     return (*range(len(batch)), *free)
-
-
-def transposed(equation: Equation, axes: Sequence[int]) -> tuple[int, ...]:
-    """Where a transposition moves axes."""
-    order = list(equation.params["permutation"])
-    return tuple(order.index(axis) for axis in axes)
 
 
 def enable_x64(wide: bool) -> AbstractContextManager:

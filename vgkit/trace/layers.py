@@ -19,10 +19,10 @@ from vgkit.trace.jaxpr import (
     Program,
     primitives_inside,
     product_units,
-    transposed,
 )
 
 TAP = "vgkit:"
+BACKWARD = "the backward pass of a derivative in the model"
 CALLS = {"jit", "pjit", "broadcast_in_dim"}
 LINEAR = {"add", "add_any", "sub", "neg", "convert_element_type", "copy", "name"}
 ELEMENTWISE = LINEAR | set(
@@ -152,7 +152,7 @@ def analyse(
             origins[v] = origin._replace(root=v if root is None else root)
             if origin.data and v in last_use and program.floating(v):
                 live.add(v)
-        if len(live) == 1:
+        if len(live) == 1 and not equation.backward:
             (only,) = live
             cuts[origins[only].depth] = only
     graph.cuts.extend(Cut((v,), depth) for depth, v in cuts.items())
@@ -173,7 +173,8 @@ def _move_to_latest_depth(program: Program, origins: dict[int, Origin], graph: L
     for equation in reversed(program.equations):
         depth = min((latest.get(v, last) for v in equation.outputs), default=last)
         if equation.scan is not None:
-            depth = min(origins[v].depth for v in {*equation.inputs} - program.constants.keys())
+            given = {*equation.inputs} - program.constants.keys()
+            depth = min((origins[v].depth for v in given), default=last)
             carry = equation.scan.split([origins[v] for v in equation.inputs])[1]
             depth = max([origin.depth for origin in carry if origin.data], default=depth)
         elif equation.outputs[0] in places:
@@ -193,6 +194,10 @@ def _output(
         return origin
     origin = origin._replace(units=preserved_units(program, equation, inputs))
     (z, *_), (h, *_) = equation.outputs, equation.inputs
+    if equation.backward:
+        if equation.name in PRODUCTS and any(given.leaves for given in inputs):
+            graph.opaque.append(BACKWARD)
+        return origin
     if equation.name in PRODUCTS and inputs[0].data != inputs[1].data:
         data = int(inputs[1].data)
         if leaves := inputs[1 - data].leaves:
@@ -200,8 +205,8 @@ def _output(
             made = origin._replace(depth=origin.depth + 1, units=units, product=z)
             graph.layers.append(LayerOp(z, equation.inputs[data], leaves, made.depth, units))
             return made
-    if equation.tag.startswith(TAP):
-        name = equation.tag.removeprefix(TAP)
+    if equation.name == "name" and equation.params["name"].startswith(TAP):
+        name = equation.params["name"].removeprefix(TAP)
         for i, layer in enumerate(graph.layers):
             if layer.z == inputs[0].root:  # the product itself is marked: its layer gets the name
                 graph.layers[i] = layer._replace(name=name)
@@ -231,7 +236,8 @@ def _note_bias(inputs: Sequence[Origin], graph: LayerGraph) -> None:
 def _root(program: Program, equation: Equation, inputs: Sequence[Origin]) -> int | None:
     """The one variable that an operation's output is an elementwise function of, if there is."""
     roots = {origin.root for origin in inputs if origin.data}
-    if len(roots) != 1 or len(equation.outputs) != 1 or not elementwise(equation):
+    alone = len(roots) == 1 and len(equation.outputs) == 1 and not equation.backward
+    if not alone or not elementwise(equation):
         return None
     (root,) = roots
     same = program.shapes[root].shape == program.shapes[equation.outputs[0]].shape
@@ -314,7 +320,7 @@ def preserved_units(
         if origin.units is None:
             continue
         if equation.name == "transpose":
-            return transposed(equation, origin.units)
+            return tuple(map(equation.params["permutation"].index, origin.units))
         before = program.shapes[v].shape
         if len(before) == len(shape) and all(before[k] == shape[k] for k in origin.units):
             return origin.units

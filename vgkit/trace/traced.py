@@ -1,8 +1,10 @@
 """A model of any library: taken apart, run with probes, and its layers."""
 
+import contextlib
 import dataclasses
 import functools
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -31,6 +33,7 @@ class Model(NamedTuple):
     inputs: list[Any]  # leaves of x, examples first
     examples: int
     tree: Callable  # makes a tree like the parameters' of such arrays, with None for other leaves
+    outputs: Any  # shapes and dtypes of the outputs
 
 
 def floating(value: Any) -> bool:
@@ -52,8 +55,7 @@ def read_model(model: Any, params: Any, x: Any) -> Model:
     names = [jax.tree_util.keystr(paths[i], simple=True, separator="/") for i in places]
     # Flax's variables add a last part to the path that tells nothing.
     names = [name.removesuffix("/value").removesuffix("/raw_value") for name in names]
-    inputs, inputs_tree = jax.tree.flatten(x)
-    inputs = [jnp.asarray(value) for value in inputs]
+    inputs, inputs_tree = jax.tree.flatten(jax.tree.map(jnp.asarray, x))
     examples = count_examples("x", inputs)
     _check.finite("x", filter(floating, inputs))
 
@@ -66,20 +68,21 @@ def read_model(model: Any, params: Any, x: Any) -> Model:
 
     parameters = [jnp.asarray(leaves[i]) for i in places]
     try:
-        jax.eval_shape(of_arrays, parameters, inputs)
+        outputs = jax.eval_shape(of_arrays, parameters, inputs)
     except Exception as error:  # whatever the user's function raises
         raise ValueError(
             "model must be a function (params, x) of the parameters and the whole batch; "
             f"called so it raised {type(error).__name__}: {str(error).splitlines()[0]}"
         ) from error
-    return Model(of_arrays, parameters, names, inputs, examples, tree)
+    return Model(of_arrays, parameters, names, inputs, examples, tree, outputs)
 
 
 def as_function(model: Any, params: Any) -> tuple[Callable, Any]:
     """The model as a function (params, x) of a batch, and its parameters.
 
     Modules of Flax nnx hold their parameters, and so do Equinox's and any other pytree that can be
-    called with one example. A linen module has its `apply`, a pair of Haiku's `transform` likewise.
+    called with one example, under `jax.vmap` or not. A linen module has its `apply`, a pair of
+    Haiku's `transform` likewise.
     """
     flax = any(kind.__module__.startswith("flax.") for kind in type(model).__mro__)
     if params is None and flax and not hasattr(model, "apply"):
@@ -87,8 +90,10 @@ def as_function(model: Any, params: Any) -> tuple[Callable, Any]:
 
         graph, state = nnx.split(model)
         return lambda state, x: nnx.merge(graph, state)(x), state
-    if params is None and callable(model) and any(map(floating, jax.tree.leaves(model))):
-        return lambda module, x: jax.vmap(module, axis_name=BATCH)(x), model
+    module = inspect.unwrap(model) if callable(model) else model
+    holds = callable(module) and any(map(floating, jax.tree.leaves(module)))
+    if holds and (params is None or params is module):
+        return lambda module, x: jax.vmap(module, axis_name=BATCH)(x), module
     if hasattr(model, "apply") and (flax or not callable(model)):
         if params is None:
             raise ValueError("params must be the variables of the model; got None")
@@ -102,11 +107,10 @@ def as_function(model: Any, params: Any) -> tuple[Callable, Any]:
 
 def count_examples(argument: str, arrays: Sequence[Any]) -> int:
     """Number of examples along the first axis of some arrays."""
-    sizes = {np.shape(array)[0] if np.ndim(array) else None for array in arrays}
-    if len(sizes) != 1 or None in sizes:
-        shapes = [np.shape(array) for array in arrays]
+    shapes = [np.shape(array) for array in arrays]
+    if len({shape[:1] for shape in shapes}) != 1 or not shapes[0]:
         raise ValueError(f"{argument} must have one row for each example; got shapes {shapes}")
-    (examples,) = sizes
+    examples = shapes[0][0]
     if not examples:
         raise ValueError(f"{argument} must hold at least one example; got an empty batch")
     return examples
@@ -142,8 +146,7 @@ def run_program(
             row, probes = row
             args = [*constants, *carry, *row]
             outputs, recorded = run_program(scan.body, args, probes, record, wide)
-            new = [widen(value) if wide else value for value in outputs[: len(carry)]]
-            return new, (outputs[len(carry) :], recorded)
+            return outputs[: len(carry)], (outputs[len(carry) :], recorded)
 
         carry, (stacked, inner) = jax.lax.scan(
             iteration, carry, (rows, inside), length=scan.length, reverse=scan.reverse
@@ -169,8 +172,10 @@ def apply(equation: Equation, inputs: Sequence[Any], wide: bool = False) -> list
         return jaxpr.bind(equation, inputs, **jaxpr.wider(equation))
     name, inner = rule
     expected = [inner.shapes[v].dtype for v in inner.inputs]
-    if all(v.dtype == dtype for v, dtype in zip(inputs, expected, strict=True)):
-        return jaxpr.bind(equation, inputs)
+    matches = all(v.dtype == dtype for v, dtype in zip(inputs, expected, strict=True))
+    if matches or "vjp" in equation.name:  # the rule may be another function's derivative
+        inputs = [v.astype(dtype) for v, dtype in zip(inputs, expected, strict=True)]
+        return list(map(widen, jaxpr.bind(equation, inputs)))
     if name == "relu":  # its derivative at 0 is 0 by its rule alone
         return [jax.nn.relu(*inputs)]
     return run_program(inner, inputs, {}, wide=True)[0]
@@ -183,32 +188,21 @@ def widen(value: Any) -> Any:
     return value.astype(jnp.float64) if narrow else value
 
 
-@dataclasses.dataclass(frozen=True)
-class Layer:
-    """One layer of a model; inside a scan every iteration has its own.
+class Layer(NamedTuple):
+    """One layer of a model; inside a scan every iteration has its own."""
 
-    Attributes:
-        name: Path of its weights in the parameters' tree, or the name of a tap.
-        depth: Its place in the order from the input, from 1 on; branches share one.
-        units: How many it has.
-        output: Whether nothing comes after it.
-        weights: Number of its weights among the model's parameters; None for a tap.
-        iteration: Which iteration of a scan it is; None outside of one.
-        op: The operation.
-    """
-
-    name: str
-    depth: int
+    name: str  # path of its weights in the parameters' tree, or the name of a tap
+    depth: int  # its place in the order from the input, from 1 on; branches share one
     units: int
-    output: bool
-    weights: int | None
-    iteration: int | None
+    output: bool  # whether nothing comes after it
+    weights: int | None  # number of its weights among the model's parameters; None for a tap
+    iteration: int | None  # which iteration of a scan it is; None outside of one
     op: LayerOp
 
     def of(self, arrays: Mapping[int, Any], variable: str = "z") -> Any:
         """The layer's own part of arrays that are known by variable, of z or of h."""
         array = arrays[getattr(self.op, variable)]
-        return array if self.iteration is None else array[self.iteration]
+        return array if self.op.loop is None else array[self.iteration]
 
     def parameter(self, arrays: Sequence[Any], number: int) -> Any:
         """The layer's own part of one of the parameters, or of a gradient with respect to them."""
@@ -223,17 +217,15 @@ class Traced:
 
     Attributes:
         model: The model as a function of plain lists of arrays, and these arrays.
-        program: Its operations.
+        program: Its operations; None if they are not known.
         graph: Which of them are layers, activations, and cuts between layers.
-        outputs: Shapes and dtypes of the outputs.
         wide: Whether everything is computed in float64.
     """
 
     model: Model
-    program: jaxpr.Program
+    program: jaxpr.Program | None
     graph: LayerGraph
-    outputs: Any
-    wide: bool
+    wide: bool = False
 
     @functools.cached_property
     def layers(self) -> list[Layer]:
@@ -250,22 +242,13 @@ class Traced:
             for t, depth in enumerate(depths(op)):
                 name = label if op.loop is None else f"{label}[{t}]"
                 uses[name] = uses.get(name, 0) + 1
-                layer = Layer(
-                    name=name if uses[name] == 1 else f"{name}, use {uses[name]}",
-                    depth=depth,
-                    units=math.prod(shape[axis] for axis in op.units),
-                    output=op.leaves in final if others else depth == last,
-                    weights=max(leaves, key=sizes.__getitem__, default=None),
-                    iteration=None if op.loop is None else t,
-                    op=op,
-                )
-                layers.append(layer)
+                name = name if uses[name] == 1 else f"{name}, use {uses[name]}"
+                units = math.prod(shape[axis] for axis in op.units)
+                output = op.leaves in final if others else depth == last
+                weights = max(leaves, key=sizes.__getitem__, default=None)
+                t = None if op.loop is None else t
+                layers.append(Layer(name, depth, units, output, weights, t, op))
         return sorted(layers, key=lambda layer: layer.depth)
-
-    @property
-    def data(self) -> set[int]:
-        """Variables that hold the data of layers."""
-        return {op.h for op in self.graph.layers}
 
     def shape(self, variable: int) -> jax.ShapeDtypeStruct:
         """Shape and dtype of a variable, for one inside a scan those in one iteration."""
@@ -293,24 +276,29 @@ class Traced:
         return parts
 
     def run(
-        self,
-        parameters: Sequence[Any],
-        inputs: Sequence[Any],
-        probes: Mapping[int, Any],
-        record: Collection[int] = (),
+        self, parameters: Any, inputs: Any, probes: Mapping[int, Any], record: Collection[int] = ()
     ) -> tuple[Any, dict[int, Any]]:
         """Outputs, and the values of the variables in `record`; see `run_program`."""
+        if not self.wide:
+            own = self.model.parameters, self.model.inputs
+            given = list(parameters), list(inputs)
+            parameters, inputs = jax.tree.map(lambda v, w: jnp.asarray(v, w.dtype), given, own)
+        if self.program is None:
+            return self.model.function(parameters, inputs), {}
         args = [*parameters, *inputs]
         outputs, recorded = run_program(self.program, args, probes, record, self.wide)
-        return jax.tree.structure(self.outputs).unflatten(outputs), recorded
+        return jax.tree.structure(self.model.outputs).unflatten(outputs), recorded
 
-    def widened(self) -> "Traced":
-        """The same in float64; runs inside `jaxpr.enable_x64(True)` only."""
-        with jaxpr.enable_x64(True):
-            try:
-                return _traced(self.model, widen, wide=True)
-            except TypeError:  # the model insists on its format: each operation is widened alone
-                return dataclasses.replace(self, wide=True)
+    def ways(self) -> list["Traced"]:
+        """Ways to run the model inside `jaxpr.enable_x64(True)`, the best one first.
+
+        In float64; with each operation widened alone, where the model insists on a format of its
+        own; in that format; and as one function whose layers are not known.
+        """
+        ways = [] if self.program is None else [dataclasses.replace(self, wide=True), self]
+        with contextlib.suppress(Exception), jaxpr.enable_x64(True):  # whatever the model raises
+            ways.insert(0, _traced(self.model, wide=True))
+        return [*ways, _untraced(self.model)]
 
     def __repr__(self) -> str:
         rows = [(layer.name, str(layer.depth), str(layer.units)) for layer in self.layers]
@@ -330,12 +318,22 @@ def read(model: Any, params: Any, x: Any) -> Traced:
             holds them.
         x: A batch, examples along the first axis; a pytree of such arrays will do.
     """
-    return _traced(read_model(model, params, x), lambda value: value, wide=False)
+    model = read_model(model, params, x)
+    try:
+        return _traced(model)
+    except Exception:  # operations in a form that is not known here
+        return _untraced(model)
 
 
-def _traced(model: Model, convert: Callable, wide: bool) -> Traced:
-    parameters, inputs = (list(map(convert, part)) for part in (model.parameters, model.inputs))
-    program, outputs = jaxpr.trace(model.function, parameters, inputs)
+def _untraced(model: Model) -> Traced:
+    """A model that cannot be looked into."""
+    return Traced(model, None, LayerGraph([], [], [], ["the whole model"]))
+
+
+def _traced(model: Model, wide: bool = False) -> Traced:
+    arrays = model.parameters, model.inputs
+    parameters, inputs = jax.tree.map(widen, arrays) if wide else arrays
+    program = jaxpr.flatten(jax.make_jaxpr(model.function)(parameters, inputs), itertools.count())
     origins = [Origin(leaves=frozenset([i])) for i in range(len(parameters))]
     origins += [Origin(data=True)] * len(inputs)
-    return Traced(model, program, analyse(program, origins)[0], outputs, wide)
+    return Traced(model, program, analyse(program, origins)[0], wide)
