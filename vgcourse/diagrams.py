@@ -321,6 +321,40 @@ def two_cuts() -> Diagram:
     )  # fmt: skip
 
 
+def one_layer() -> Diagram:
+    """What mean-field theory follows through a layer: a length forward, an error signal back."""
+    parts = [
+        box(62, 50, 96, 44, "", FORWARD), label(62, 42, "length $q_ℓ$", FORWARD),
+        label(62, 59, "mean of $z$²", MUTED, 13),
+        arrow((110, 50), (150, 50), colour=FORWARD),
+        box(176, 50, 52, 36, "$ϕ$"),
+        arrow((202, 50), (242, 50), colour=FORWARD),
+        box(282, 50, 80, 36, "weights"),
+        arrow((322, 50), (352, 50), colour=FORWARD),
+        box(400, 50, 96, 44, "$q_{ℓ+1}$", FORWARD),
+        arrow((62, 72), (62, 112), (176, 112), (176, 140), colour=FORWARD, dash=True),
+        label(186, 112, "says how steep $ϕ$ is at these $z$", MUTED, 13, "start"),
+        box(62, 160, 96, 44, "", BACKWARD), label(62, 152, "error signal", BACKWARD),
+        label(62, 170, "$δ_ℓ$", BACKWARD),
+        arrow((150, 160), (110, 160), colour=BACKWARD),
+        box(176, 160, 52, 36, "slope"),
+        arrow((242, 160), (202, 160), colour=BACKWARD),
+        box(282, 160, 80, 36, "weights"),
+        arrow((352, 160), (322, 160), colour=BACKWARD),
+        box(400, 160, 96, 44, "$δ_{ℓ+1}$", BACKWARD),
+        label(230, 206, "factor = gain × typical slope", BACKWARD),
+    ]  # fmt: skip
+    return Diagram(
+        460, 224,
+        "Two rows. Above, forward: the length of a layer, its mean squared pre-activation, runs "
+        "through the activation and the weights and becomes the next layer's length. Below, "
+        "backward: the next layer's error signal runs through the weights and the slope and "
+        "becomes this layer's. A dashed arrow leads from the length down to the slope: it says how "
+        "steep the activation is.",
+        parts,
+    )  # fmt: skip
+
+
 def residual_block() -> Diagram:
     """A residual layer: a branch that computes, and a skip connection around it."""
     parts = [

@@ -14,6 +14,7 @@ DRAWN = {
     "chain": chain_rule.picture_by_hand(),
     "jacobian": chain_rule.picture_jacobian(),
     "two_cuts": diagrams.two_cuts(),
+    "one_layer": diagrams.one_layer(),
     "residual_block": diagrams.residual_block(),
     "lstm_cell": diagrams.lstm_cell(),
     "lstm_cell of 1997": diagrams.lstm_cell(forget=False),

@@ -9,10 +9,11 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from vgcourse import echo_state, recurrence, tasks
+from vgcourse import echo_state, recurrence, tasks, theory
 from vgcourse.claims.claim import Claim, Numbers
 from vgcourse.claims.programs import UNITS, final_accuracy, first_digits, ratio, seeds, state_ratio
-from vgkit import grads, nets, recurrent, theory, train
+from vgkit import grads, nets, recurrent, train
+from vgkit import theory as mean_field
 
 GROUPS = 5
 
@@ -96,27 +97,13 @@ def _spirals(depth: int) -> Array:
 
 def _open() -> Numbers:
     numbers = {}
-    for width, number in ((10, 400), (64, 40)):
-        ratios = np.asarray(_narrow(width, number)).reshape(GROUPS, -1)
-        forward, backward = theory.gains((width,) * 31 + (1,), "he_normal")
-        log_variance = theory.predict("relu", forward, backward, width).log_variance[0]
+    for width in (10, 64):
+        ratios = theory.narrow(width).reshape(GROUPS, -1)
+        forward, backward = mean_field.gains((width,) * 31 + (1,), "he_normal")
+        log_variance = mean_field.predict("relu", forward, backward, width).log_variance[0]
         numbers[f"measured_{width}"] = np.median(ratios, axis=1)
         numbers[f"predicted_{width}"] = jnp.exp(-log_variance / 4)
     return numbers
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _narrow(width: int, number: int) -> Array:
-    """Signal at layer 1 over that at layer 30 of many ReLU nets with He initialisation."""
-
-    def one(key: Array) -> Array:
-        key_net, key_x = jax.random.split(key)
-        net = nets.mlp(key_net, (width,) * 31 + (1,), "relu", init="he_normal", stacked=True)
-        x = jax.random.normal(key_x, (1, width))
-        signals = grads.signals(net, x, jnp.zeros(1), loss=lambda output, _: output[0])
-        return jnp.where(signals.error_norms[29] > 0, signals.ratio, 0.0)
-
-    return jax.vmap(one)(jax.random.split(jax.random.key(10), GROUPS * number))
 
 
 CLAIMS = (
