@@ -16,6 +16,7 @@ REWRITTEN = [
     "chapters/causes/dead-units",
     "chapters/causes/theory",
     "chapters/causes/recurrence",
+    "chapters/causes/formats",
 ]
 LESSONS = REWRITTEN[1:]
 MOST_LINES, MOST_IN_A_CELL, MOST_COLUMNS = 35, 12, 75

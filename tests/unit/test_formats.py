@@ -1,7 +1,5 @@
-"""Oracles: IEEE 754's formulas, NumPy with ml_dtypes, and nets of powers of two.
-
-In those nets every product is a power of two, so that it is known by hand which entry of which
-layer falls below the smallest number of a format.
+"""The page on number formats. Oracles: IEEE 754's formulas, NumPy with ml_dtypes, and nets of
+powers of two, in which it is known by hand which entry of which layer falls below a format's end.
 """
 
 from functools import partial
@@ -11,12 +9,15 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+from lessons import LESSONS, code
 
-from vgcourse import formats
+from vgcourse import chain_rule, formats
 from vgkit import grads, nets
 
 KEY = jax.random.key(3)
+PAGE = "chapters/causes/formats"
 BITS = {"float16": (5, 10), "bfloat16": (8, 7), "float32": (8, 23), "float64": (11, 52)}
+BITS |= {"e4m3": (4, 3), "e5m2": (5, 2)}
 NUMPY = {
     "float16": np.float16,
     "bfloat16": ml_dtypes.bfloat16,
@@ -27,13 +28,18 @@ NUMPY = {
 LAST = {"float16": -24, "bfloat16": -126, "float32": -126}
 
 
-@pytest.mark.parametrize("name", grads.FORMATS)
+@pytest.mark.parametrize("name", formats.DTYPES)
 def test_limits_follow_from_the_number_of_bits(name):
     exponent, mantissa = BITS[name]
     top = 2 ** (exponent - 1) - 1  # exponents of normal numbers run from 1 - top to top
     normal, largest = 2.0 ** (1 - top), (2 - 2.0**-mantissa) * 2.0**top
+    if name == "e4m3":  # no infinity: its exponent is one for numbers, but for the last, NaN
+        largest = (2 - 2 * 2.0**-mantissa) * 2.0 ** (top + 1)
     limits = (normal * 2.0**-mantissa, normal, largest, 2.0**-mantissa)
     assert formats.format_limits(name) == limits
+    if name in formats.SHOWN:
+        row = f"| {name} | {exponent} + {mantissa} |"
+        assert row in LESSONS[PAGE] and sum(BITS[name]) + 1 in (8, 16, 32)
 
 
 def chain(depth):
@@ -184,10 +190,220 @@ def test_an_overflow_in_the_output_layer_alone_is_found(scale, finite):
 
 
 def test_bad_input_is_refused(unchecked):
-    with pytest.raises(ValueError, match=r"format must be one of float16.*got 'half'"):
+    with pytest.raises(ValueError, match=r"format must be one of e4m3.*got 'half'"):
         formats.format_limits("half")
     with pytest.raises(ValueError, match=r"narrow must have shape \(3\); got \(2,\)"):
         formats.format_error(jnp.ones(2), jnp.ones(3))
     arguments = small()
     with jax.enable_x64(False), pytest.raises(ValueError, match="jax_enable_x64 must be True"):
         grads.signals(*arguments, dtype="float64")
+
+
+# The page
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    return formats.numbers()
+
+
+def median(array):
+    return float(np.median(array))
+
+
+def test_the_format_with_more_digits_has_nothing(numbers):
+    half, brain = (formats.compare(name, 10) for name in ("float16", "bfloat16"))
+    assert (half.weight_gradients.lost[:, 0] == 1).all()  # "in all of eight nets"
+    assert len(half.finite) == 8 and formats.networks().layers.w[0, 0].size == 4096
+    assert not brain.weight_gradients.lost[:, 0].any() and numbers["half_error"] == 1
+    assert brain.weight_gradients.relative_error[:, 0].max() < 0.02
+    # "the terms of this sum are smaller still": every product of a digit's signal and a pixel
+    signals, x = formats.exact(10).error_signals.hidden[:, 0], chain_rule.batch()[0]
+    terms = np.abs(signals).max(axis=-1) * np.abs(x).max(axis=1) / 32
+    assert (terms < 2.0**-24).mean() > 0.9
+    below = np.abs(formats.exact(10).weight_gradients.hidden[:, 0]) < 2.0**-25
+    assert 0.5 < below.mean() < 1  # "most of layer 1"
+
+
+def test_the_picture_has_every_number_of_e4m3():
+    numbers = formats.eight_bits()
+    small = [k * 2.0**-9 for k in range(8)]
+    large = [(1 + k / 8) * 2.0**e for e in range(-6, 9) for k in range(8)][:-1]  # the last is NaN
+    np.testing.assert_array_equal(numbers, small + large)
+    drawn = formats.picture().alt
+    assert "0.0008 becomes 0; 0.011 becomes 0.0098; 0.04 becomes 0.039" in drawn
+    nearest = [ml_dtypes.float8_e4m3fn(value) for value in formats.EXAMPLES]
+    np.testing.assert_array_equal(np.array(nearest, float), [0, 5 * 2.0**-9, 20 * 2.0**-9])
+
+
+def test_layer_1_is_gone_where_two_numbers_say(numbers):
+    found = formats.ends()
+    assert abs(found.factor - 0.236052) < 0.005  # mean-field theory's, of infinitely wide nets
+    for name in formats.MARKERS:
+        assert 0 <= formats.gone(name) - found.layers[name] < 2
+        # What one layer more multiplies by is found at the end of the formula as well.
+        layers = found.layers[name]
+        assert found.last * found.factor ** (layers - 1) == pytest.approx(found.end[name])
+    lost = {name: rows.lost for name, rows in formats.by_depth().items()}
+    assert np.abs(lost["bfloat16"] - lost["float32"]).max() < 0.1  # "as long as float32"
+    for name in ("e4m3", "e5m2"):  # what is stored of them is gone as early
+        depth = int(np.ceil(found.layers[name])) + 1
+        gradient = formats.exact(depth).weight_gradients.hidden[:, 0]
+        assert (formats.format_error(formats.stored(gradient, name), gradient).lost) > 0.9
+
+
+def test_float32_is_accurate_until_the_gradient_is_gone(numbers):
+    half, brain, single = (formats.by_depth()[name].error for name in formats.MARKERS)
+    early, late = formats.DEPTHS <= 50, formats.DEPTHS >= 58
+    assert single[:, early].max() < 5e-6 and single[:, late].min() > 0.9
+    assert brain[:, early].max() < 0.1 and half[:, formats.DEPTHS >= 10].min() > 0.99
+    assert 1e-28 < numbers["size_40"] < 1e-26 and 3e-7 < formats.at("float32", 40).error < 3e-6
+    assert numbers["error_8"] > 4 * numbers["lost_8"]
+    at_8 = formats.exact(8).weight_gradients.hidden[:, 0]
+    assert (np.abs(at_8) < 2.0**-14).all()  # "all the others are subnormal"
+    subnormal = np.float32(1.4e-45)  # "NumPy keeps the subnormal numbers"
+    assert np.float32(2) * subnormal > 0 == jnp.float32(2) * jnp.asarray(subnormal)
+    assert round(numbers["layers_more"]) == round(23 * np.log(2) / -np.log(formats.ends().factor))
+
+
+def test_a_format_of_8_bits_with_a_scale_for_each_array(numbers):
+    found = formats.in_eight_bits()
+    assert (found["lost"] == 1).all()  # "e5m2 loses everything"
+    assert not found["lost_e4m3"].any() and not found["lost_e5m2"].any()
+    # Rounding to m bits behind the first: a uniform error of one gap, 2^-m of the power below.
+    # Over numbers spread evenly over an octave its RMS is 2^-m / sqrt(12 * 7 / 3).
+    for name, bits in (("e4m3", 3), ("e5m2", 2)):
+        expected = 2.0**-bits / np.sqrt(12 * 7 / 3)
+        assert abs(numbers[f"error_{name}"] / expected - 1) < 0.25
+    gradient = formats.exact(10).weight_gradients.hidden[0, 0]
+    for name in ("e4m3", "e5m2"):
+        scaled = float(jnp.abs(gradient).max() * formats.own_scale(gradient, name))
+        assert (
+            formats.format_limits(name).largest / 2 < scaled <= formats.format_limits(name).largest
+        )
+        by_numpy = np.asarray(gradient).astype(formats.DTYPES[name]).astype(float)
+        np.testing.assert_array_equal(formats.stored(gradient, name), by_numpy)
+
+
+def test_the_three_lines():
+    scope = {"formats": formats, "jax": jax, "jnp": jnp}
+    exec(code(PAGE, "step"), scope)
+    net = formats.eight_layers()
+    first = formats.networks().layers.w[0]
+    np.testing.assert_array_equal(net.layers[7].w, first[7].astype("float32"))
+    found = {}
+    for scale in (1.0, 1024.0):
+        after = scope["step"](net, scale)
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(after)} == {"float32"}
+        step = np.asarray(net.layers[0].w, float) - np.asarray(after.layers[0].w, float)
+        exact = np.asarray(formats.exact(8).weight_gradients.hidden[0, 0])
+        found[scale] = np.linalg.norm(step - exact) / np.linalg.norm(exact)
+        assert (np.mean(step != 0) > 0.95) == (scale > 1)
+    assert found[1.0] > 0.2 > 0.05 > found[1024.0]  # weights of 0.1 in float32 are rounded too
+    helper = formats.compare("float16", 8, 1024.0).weight_gradients.relative_error[0, 0]
+    assert helper < 0.01
+
+
+def test_small_steps_are_lost_in_few_digits(numbers):
+    one, step = ml_dtypes.bfloat16(1), numbers["felt"]
+    assert one - ml_dtypes.bfloat16(0.9 * step) == 1 > one - ml_dtypes.bfloat16(1.1 * step)
+    single = numbers["felt_float32"]
+    assert np.float32(1) - np.float32(0.9 * single) == 1 > np.float32(1) - np.float32(1.1 * single)
+    w = ml_dtypes.bfloat16(1)
+    for _ in range(100):
+        w = w - ml_dtypes.bfloat16(0.001)
+    assert w == 1 and numbers["felt"] > 0.001
+
+
+def test_weights_in_float32_are_all_that_training_needs(numbers):
+    single, mixed, brain = formats.trained().values()
+    assert np.abs(mixed / single - 1).max() < 0.02  # "the curve lies on that of float32"
+    assert brain[:, -1].min() > 2 * single[:, -1].max() and np.ptp(single[0]) > 1
+    np.testing.assert_allclose(single[:, 0], mixed[:, 0], rtol=1e-6)
+
+
+def test_the_loss_of_a_net_of_one_layer_by_hand():
+    net = nets.mlp(KEY, (3, 4), "identity")
+    x, y = jax.random.normal(KEY, (5, 3)), jnp.array([0, 1, 2, 3, 0])
+    w = np.asarray(net.readout.w)
+
+    def by_hand(w):
+        out = np.asarray(x) @ w.T
+        return np.mean(np.log(np.exp(out).sum(axis=1)) - out[np.arange(5), y])
+
+    np.testing.assert_allclose(formats.loss(net, x, y), by_hand(w), rtol=1e-6)
+    half = formats.cast(net, "float16")
+    assert half.readout.w.dtype == "float16" and formats.loss(half, x, y).dtype == "float32"
+    assert abs(formats.loss(half, x, y) - by_hand(w)) < 0.01
+
+
+def test_the_window_of_loss_scales(numbers):
+    useless, powers, most = formats.useless(), formats.POWERS, formats.overflow()
+    at_8 = np.stack([formats.compare("float16", 8, 2.0**p).finite for p in powers.tolist()], 1)
+    np.testing.assert_array_equal(at_8, powers < most[:, None])  # net by net
+    assert all((shares[:, powers > most.max()] == 1).all() for shares in useless.values())
+    assert useless[8][:, (powers >= 10) & (powers < most.min())].max() < 0.002
+    assert (useless[20] == 1).all() and (useless[12][:, powers <= 2] == 1).all()
+    assert median(useless[16].min(axis=1)) < 0.2
+    assert numbers["window"] == pytest.approx(np.log10(65504 * 2.0**24))
+    assert 16 < numbers["reach"] < 20 and numbers["ratio"] < 1e-3  # no remedy
+    ratio = [np.sqrt(np.mean(np.square(w), axis=(1, 2))) for w in
+             (formats.exact(8).weight_gradients.hidden[:, layer] for layer in (0, 7))]  # fmt: skip
+    assert numbers["ratio"] == pytest.approx(median(ratio[0] / ratio[1]))
+
+
+def test_what_the_text_says_of_the_explorer():
+    explorer = formats.explorer()
+
+    def at(scale, depth=12, name="float16", activation="sigmoid"):
+        settings = {"depth": depth, "activation": activation, "number_format": name}
+        result = explorer.at(**settings, loss_scale=scale)
+        return {name: np.ravel(array) for name, array in result.items()}
+
+    shown = []
+    for scale, _ in formats.SCALES:
+        result = at(scale)
+        error = result["error"].reshape(40, -1)[:12]
+        shown.append(int(np.sum((error != 0).any(axis=1))))
+        assert (result["sentence"] == 0) == (scale == "2^24")
+        lost = result["signal"][:12] == 1
+        assert not (error[lost] != 0).any()
+    assert shown[:5] == sorted(shown[:5]) and shown[0] < 12 == shown[4]  # column by column
+    assert at("1")["lost"] == 100 > 1 > at("2^15")["lost"]
+    assert all(at(s, depth=20)["lost"] > 50 or at(s, depth=20)["sentence"] == 0
+               for s, _ in formats.SCALES)  # fmt: skip
+    for depth in (12, 20, 40):
+        assert at("1", depth, "bfloat16")["lost"] == 0
+
+
+def test_a_reader_s_net():
+    own = jax.tree.map(lambda leaf: 1.5 * leaf, formats.first_net())
+    usual, larger = (formats.with_net(net)(10, 0, 0, 1.0) for net in (formats.first_net(), own))
+    assert larger["size"][0] > 3 * usual["size"][0] and larger["lost"] < usual["lost"]
+
+
+def test_exercises():
+    limits = formats.format_limits("float16")
+    low, high = limits.smallest_normal / 3e-9, limits.largest / 0.05
+    assert [p for p in range(40) if low <= 2.0**p <= high] == [15, 16, 17, 18, 19, 20]
+    scale = 2.0**30
+    while not (result := formats.compare("float16", 10, scale)).finite.all():
+        scale /= 2
+    assert scale < 2 ** formats.overflow().min() < 4 * scale
+    assert result.weight_gradients.relative_error[:, 0].max() < 0.01
+    gap, chance = 2.0**-8, np.random.default_rng(0)  # stochastic rounding
+    assert float(ml_dtypes.bfloat16(1) - ml_dtypes.bfloat16(1.2 * gap / 2)) == 1 - gap
+    ends = np.ones(100)
+    for _ in range(100):
+        ends = gap * np.floor((ends - 0.001) / gap + chance.random(100))
+    sd = gap * np.sqrt(100 * 0.256 * 0.744)
+    assert abs(ends.mean() - 0.9) < 4 * sd / 10 and ends.std() < 1.5 * sd < 7 * gap
+    large = formats.large_weights()
+    assert float(large.layers.w.std()) == pytest.approx(1, rel=0.01)
+    fits = []
+    for name, s in [("float16", 1.0), ("float16", 2.0**-10), ("bfloat16", 1.0)]:
+        depth = 40
+        while not formats.compare(name, depth, s, large, tanh=True).finite.all():
+            depth -= 2
+        fits.append(depth)
+    assert fits[0] < fits[1] < fits[2] == 40

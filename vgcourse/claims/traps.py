@@ -181,7 +181,7 @@ CLAIMS = (
         "Layer 1 of 20, share of its gradient that is 0 in float16 and in float64: "
         "{underflow_zeros:.0%} and {underflow_in_float64:.0%} in a sigmoid net, "
         "{no_path_zeros:.0%} and {no_path_in_float64:.0%} in a ReLU net with a layer switched off.",
-        "causes/formats", "Small or zero, entry by entry",
+        "depth", "Small, or zero?",
     ),
     Claim(
         "T6", (),
