@@ -263,7 +263,7 @@ def picture() -> diagrams.Diagram:
     ticks = eight_bits()[eight_bits() <= 4 * normal]
     left, right, line = 26, 440, 116
 
-    def place(value: float) -> float:
+    def place(value: float | int) -> float:
         return left + (right - left) * value / ticks[-1]
 
     zones = [
