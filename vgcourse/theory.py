@@ -279,7 +279,7 @@ NAMES = ("sigmoid", "tanh", "relu", "selu", "gelu", "softplus")
 BIASES = (0.0, 0.1, 0.5)
 GAINS = (0.8, 1, 1.2, 2**0.5, 1.55, 2, 3, 4)
 FAR = 1e9
-"""A length that none of the page's nets settles beyond."""
+"""A length so large that a longer one changes no factor."""
 CLOSE = 0.002
 """How far from 1 a factor may be that the explorer takes for 1."""
 
@@ -319,14 +319,15 @@ def deep(phi: str | activations.Function, gain: Number, sigma_b: Number) -> Deep
         gain: σ_w.
         sigma_b: Standard deviation of the biases.
     """
+    # A net that keeps any length keeps that of layer 1.
     first = jnp.asarray(gain**2 + sigma_b**2, float)
     stays = jnp.isclose(mean_field.length_map(first, phi, gain, sigma_b), first, rtol=1e-12)
     length = jnp.where(stays, first, mean_field.fixed_point(phi, gain, sigma_b))
-    settles = length < FAR  # neither infinite nor missing
+    settles = jnp.isfinite(length)
     end = jnp.sqrt(mean_field.chi_1(jnp.where(settles, length, FAR), phi, gain))
     is_1 = jnp.abs(end - 1) < CLOSE
     sentence = explore.first_true(settles & ~is_1 & (end < 1), settles & is_1, settles, is_1)
-    return Deep(jnp.where(settles, length, jnp.inf), end, 100 * jnp.abs(end - 1), sentence)
+    return Deep(length, end, 100 * jnp.abs(end - 1), sentence)
 
 
 class Keeping(NamedTuple):
@@ -387,8 +388,8 @@ MOST, WIDTHS = 30, (10, 40, 160)
 SETTLES = "The length of deep layers settles at {length}. "
 GROWS = "The length grows from layer to layer without end. "
 WHERE = (
-    " In theory layer 1 gets {predicted} of the last hidden layer's error signal; in this net it "
-    "gets {ratio}."
+    " In theory layer 1 gets {predicted} times the last hidden layer's error signal, in this net "
+    "{ratio} times."
 )
 SUMMARY = [
     sentence + WHERE
