@@ -75,6 +75,8 @@ def test_where_units_are_saturated():
         assert abs(steep.max() - edge) < 2e-3 and abs(steep.min() + edge) < 2e-3
     relu, gelu = (np.asarray(activations.saturated(name, z)) for name in ("relu", "gelu"))
     assert (relu == (z <= 0)).all() and not gelu[z > 0].any() and gelu[z < -2].all()
+    elu = np.asarray(activations.saturated("elu", z))  # an exercise: slope exp(z) left of 0
+    np.testing.assert_array_equal(elu, z < np.log(0.1))
     numbers = causes.numbers()
     assert numbers["edge"] == pytest.approx(EDGE) == 2 * numbers["edge_tanh"]
     assert numbers["made"] == pytest.approx(0.9**0.5)  # tanh of half the edge
