@@ -160,7 +160,7 @@ def ratios(net: nets.Net) -> dict[str, jax.Array]:
     return {"dL/dz": dz[0] / dz[-2], "dL/dh": dh[0] / dh[-1], "dL/dW": dw[0] / dw[-2]}
 
 
-def at_the_start(name: str, depth: int) -> dict[str, float]:
+def at_the_start(name: str, depth: int) -> dict[str, Any]:
     """Parameters of a network, and its three ratios before training, the median of all seeds."""
     drawn = networks(name, depth)
     rows = [ratios(net) for net in drawn] if depth else [{}]
