@@ -420,10 +420,18 @@ def figure_stretch(stretches: tuple[float, float] = (1.9, 0.2)) -> None:
     _, panels = plt.subplots(1, 2, figsize=(5.2, 2.7), sharey=True)
     for axes, ends, title in zip(panels, (before, after), ("before", "after"), strict=True):
         axes.plot(*ends, color=plots.COLOURS[0], linewidth=1)
-        for end in ends.T[:-1:10]:
-            axes.plot([0, end[0]], [0, end[1]], color=plots.COLOURS[0], linewidth=1.4)
+        for k, end in enumerate(ends.T[:-1:10]):
+            colour = plots.COLOURS[{0: 1, 3: 2}.get(k % 6, 0)]
+            axes.plot([0, end[0]], [0, end[1]], color=colour, linewidth=1.4)
         axes.set(title=title, aspect="equal", xlim=(-2, 2), ylim=(-1.6, 1.6), xticks=[-1, 0, 1])
-    panels[1].plot(*(typical * before), "--", color=plots.COLOURS[1])
+    panels[1].plot(*(typical * before), "--", color=plots.COLOURS[3])
+
+
+def typical_stretch(vectors: int = 10_000) -> Float[np.ndarray, " vectors"]:
+    """By how much one of Glorot's matrices of size 64 stretches random vectors."""
+    random = np.random.default_rng(0)
+    matrix, vector = random.normal(0, 1 / 8, (64, 64)), random.normal(size=(64, vectors))
+    return np.linalg.norm(matrix @ vector, axis=0) / np.linalg.norm(vector, axis=0)
 
 
 # The text's numbers, and the questions
@@ -434,6 +442,7 @@ def numbers() -> dict[str, float]:
     """Numbers that the text says, by name."""
     sizes, hand, bound = error_sizes(), worked(), left_over()
     saturated = jax.tree.map(np.median, saturate_one(seeds()))
+    low, high = np.quantile(typical_stretch(), [0.05, 0.95])
     middle = {name: np.median(result.left[:, 0]) for name, result in bound.items()}
     return {
         "first": np.median(sizes[:, 0]),
@@ -448,6 +457,8 @@ def numbers() -> dict[str, float]:
         "saturated": product(8, "sigmoid", 8.0),
         "unit": saturated["unit"],
         "below": saturated["layer_below"],
+        "stretch_low": low,
+        "stretch_high": high,
         "norm": np.median(bound["glorot"].norm),
         "quarter": 0.25**9,
         "left": middle["glorot"],

@@ -407,8 +407,8 @@ def questions() -> list[selfcheck.Question]:
             large="Halve it once for every step from layer 20 to layer 1.",
         ),
         selfcheck.curve(
-            "Here is the error signal itself in three nets, layer by layer. In which net does it "
-            "fall on its way back, but not exponentially?",
+            "Here is the error signal itself in three nets, layer by layer. In which net is only "
+            "about a tenth left at layer 1, although it does not fall exponentially?",
             layer,
             {"A": 0.95 ** (DEEPEST - layer), "B": sizes["relu"], "C": sizes["tanh"]},
             {
@@ -419,7 +419,7 @@ def questions() -> list[selfcheck.Question]:
             },
             right="C",
             xlabel="layer (1 is nearest the input)",
-            ylabel="error signal over the last layer's",
+            ylabel="share of the last layer's",
             log=True,
         ),
         selfcheck.choice(

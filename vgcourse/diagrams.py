@@ -189,41 +189,47 @@ def chain(
     slopes: Sequence[Number],
     delta: Sequence[Number],
     by_weight: Sequence[Number],
+    target: Number = 0.0,
 ) -> Diagram:
-    """A chain of three neurons with all its numbers.
+    """A chain of neurons with all its numbers.
 
     Args:
         weights: One for each neuron.
         h: The input, and the output of each neuron.
-        loss: The loss.
+        loss: Half of the squared difference from the target.
         slopes: Of each neuron.
         delta: The error signal of each neuron, dL/dz.
         by_weight: The gradient of each weight.
+        target: What the output should be.
     """
-    at = (28, 128, 228, 328, 432)
+    count = len(weights)
+    at = [28 + 100 * k for k in range(count + 1)] + [132 + 100 * count]
+    neurons = at[1:-1]
     parts = [arrow((a + 20, 62), (b - 20, 62), colour=FORWARD) for a, b in pairwise(at)]
     parts += [node(x, 62, _two(value)) for x, value in zip(at[1:], h[1:], strict=False)]
     parts += [node(at[0], 62, printed(h[0]))]
-    parts += [box(at[4], 62, 40, 32, _two(loss)), label(at[0], 30, "$x$")]
-    parts += [label(x, 30, f"$h_{k}$") for k, x in enumerate(at[1:4], 1)] + [label(432, 30, "$L$")]
+    parts += [box(at[-1], 62, 40, 32, _two(loss)), label(at[0], 30, "$x$")]
+    parts += [label(x, 30, f"$h_{k}$") for k, x in enumerate(neurons, 1)] + [
+        label(at[-1], 30, "$L$")
+    ]
     middles = [(a + b) / 2 for a, b in pairwise(at)]
     parts += [
         label(x, 47, f"× {printed(w)}", FORWARD) for x, w in zip(middles, weights, strict=False)
     ]
     parts += [
         label(x, 96, f"slope {_two(slope)}", MUTED, 13)
-        for x, slope in zip(at[1:4], slopes, strict=True)
+        for x, slope in zip(neurons, slopes, strict=True)
     ]
     parts += [arrow((b - 22, 150), (a + 22, 150), colour=BACKWARD) for a, b in pairwise(at[1:])]
     parts += [label(28, 140, "error", BACKWARD, 13), label(28, 156, "signal", BACKWARD, 13)]
     factors = [f"× {printed(w)} × {_two(s)}" for w, s in zip(weights[1:], slopes[:-1], strict=True)]
-    factors.append(f"{_two(h[3])} × {_two(slopes[2])}")
+    factors.append(f"{_two(h[-1] - target)} × {_two(slopes[-1])}")
     parts += [
         label(x, 128, factor, BACKWARD, 13) for x, factor in zip(middles[1:], factors, strict=True)
     ]
-    parts += [label(x, 150, _two(value), BACKWARD) for x, value in zip(at[1:4], delta, strict=True)]
-    below = [printed(h[0]), *map(_two, h[1:3])]
-    for k, (x, value) in enumerate(zip(at[1:4], by_weight, strict=True), 1):
+    parts += [label(x, 150, _two(value), BACKWARD) for x, value in zip(neurons, delta, strict=True)]
+    below = [printed(h[0]), *map(_two, h[1:-1])]
+    for k, (x, value) in enumerate(zip(neurons, by_weight, strict=True), 1):
         parts += [arrow((x, 162), (x, 186), colour=WEIGHTS), label(x, 218, _two(value), WEIGHTS)]
         parts += [label(x, 198, f"$∂L/∂w_{k}$", WEIGHTS)]
         parts += [label(x + 6, 174, f"× {below[k - 1]}", WEIGHTS, 13, "start")]
@@ -232,11 +238,11 @@ def chain(
         f"neuron {k}: weight {printed(weights[k - 1])}, output {_two(h[k])}, slope "
         f"{_two(slopes[k - 1])}, error signal {_two(delta[k - 1])}, weight gradient "
         f"{_two(by_weight[k - 1])}"
-        for k in (1, 2, 3)
+        for k in range(1, count + 1)
     )
     return Diagram(
-        460, 232,
-        f"A chain of three neurons from the input {printed(h[0])} to the loss {_two(loss)}. "
+        at[-1] + 28, 232,
+        f"A chain of {count} neurons from the input {printed(h[0])} to the loss {_two(loss)}. "
         f"{numbers}. Arrows run back from the loss; each multiplies by a weight and a slope.",
         parts,
     )  # fmt: skip

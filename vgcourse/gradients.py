@@ -373,15 +373,30 @@ def in_a_row(z: ArrayLike = 1.0) -> dict[str, float]:
     below = jax.nn.sigmoid(z)
     output = jax.nn.sigmoid(below)
     last = (output - TARGET) * slope(below)
+    first = last * 1 * slope(z)
     found = {
         "row_below": below,
         "row_output": output,
         "row_slope_1": slope(z),
         "row_slope_2": slope(below),
         "row_last": last,
-        "row_first": last * 1 * slope(z),
+        "row_first": first,
     }
     return {name: float(value) for name, value in found.items()}
+
+
+def picture_row() -> Diagram:
+    """The two neurons in a row, with their numbers; the first has the input 1 and the weight 1."""
+    at = in_a_row()
+    return diagrams.chain(
+        (1, 1),
+        (1, at["row_below"], at["row_output"]),
+        (at["row_output"] - TARGET) ** 2 / 2,
+        (at["row_slope_1"], at["row_slope_2"]),
+        (at["row_first"], at["row_last"]),
+        (at["row_first"], at["row_last"] * at["row_below"]),
+        TARGET,
+    )
 
 
 @jax.jit
@@ -425,7 +440,7 @@ def numbers() -> dict[str, float]:
         "steps_8": needed[-8.0],
         "times": needed[-8.0] / needed[0.0],
         "ratio": np.median(start[:, 0] / start[:, -1]),
-        "drop": np.median(start[:, 2:-1] / start[:, 1:-2]),
+        "drop": np.median((start[:, 7] / start[:, 1]) ** (1 / 6)),
         "first_moved": moved(deep).max(),
         "likeness_start": np.median([likeness(one) for one in filters(shallow.initial)]),
         "likeness": np.median([likeness(one) for one in filters(shallow.trained)]),
@@ -434,9 +449,10 @@ def numbers() -> dict[str, float]:
         "frozen_0": np.median(frozen[0]),
         "frozen_8": np.median(frozen[8]),
         "shallow_frozen": np.median(run(SHALLOW, frozen=1).accuracy),
-        "low": ways.low[:, -1].min(),
-        "high": ways.high[:, -1].max(),
         **floor(),
+        "averaged": floor()["floor_1"] / np.median(late[:, 0]),
+        "small_error": jax.nn.sigmoid(-0.02) - TARGET,
+        "small_slope": activations.slope("sigmoid", -0.02),
         "forward": forward,
         "back": back,
         "magnified": np.median(magnified()),
@@ -695,7 +711,7 @@ def explorer() -> explore.Explorer:
                     "The steps overshoot and grow: the loss after 30 steps is {final}.",
                     "It arrives: the loss after 30 steps is {final}.",
                     "The weight hardly moves, {moved} in 30 steps: its first gradient is {first}.",
-                    "After 30 steps the weight is {moved} from its start and the loss is {final}.",
+                    "After 30 steps the weight has moved by {moved} and the loss is {final}.",
                 ],
             )
         ],
