@@ -506,7 +506,12 @@ def explorer() -> explore.Explorer:
         presets={
             "Tanh, on the edge": {"activation": "tanh", "gain": 1.55, "sigma_b": 0.5},
             "Tanh, exploding": {"activation": "tanh", "gain": 2, "sigma_b": 0.0},
-            "ReLU with biases": {"activation": "relu", "gain": 2**0.5, "sigma_b": 0.5},
+            "ReLU with biases": {
+                "activation": "relu",
+                "gain": 2**0.5,
+                "sigma_b": 0.5,
+                "width": 2,
+            },
         },
     )
 
