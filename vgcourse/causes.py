@@ -265,7 +265,7 @@ def figure_steep() -> None:
         for (layer, unit), share in np.ndenumerate(shares):
             place = {"x": layer + 1, "height": 0.8, "bottom": unit + 0.6}
             axes.bar(**place, color=plots.COLOURS[3], alpha=float(share))
-            axes.bar(**place, fill=False, edgecolor="0.6", linewidth=0.5)
+            axes.bar(**place, fill=False, edgecolor="0.4", linewidth=0.5)
         axes.set(title=f"weight scale {scale}", xlabel="layer", xticks=[1, 4, 7, 10], yticks=[])
         axes.spines[:].set_visible(False)
         axes.grid(visible=False)
