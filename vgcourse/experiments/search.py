@@ -89,8 +89,8 @@ class Plan(NamedTuple):
     every: int = 110
     short: int = 220
     least: int = 660
-    patience: int = 2200
-    most: int = 4400
+    patience: int = 1760
+    most: int = 3300
 
 
 class Look(NamedTuple):
