@@ -9,6 +9,7 @@ from vgcourse.experiments import best_rate, recurrence
 
 def test_the_results_say_how_they_were_made():
     for name, keys in {
+        "attention": {"seeds", "depth", "width"},
         "claims": {"seeds"},
         "convolutions": {"seeds", "channels", "rates"},
         "recurrence": {"seeds", "hidden", "rates"},

@@ -93,7 +93,7 @@ TASKS = {
         SYMBOLS + 2, SYMBOLS + 1, (10, 100), PLAN._replace(answer=every, score=copied),
     ),
     "adding": Task(
-        partial(draw, tasks.adding_problem), lambda _: 1 / 6, 2, 1, (50, 100, 500),
+        partial(draw, tasks.adding_problem), lambda _: 1 / 6, 2, 1, (100, 500),
         PLAN._replace(loss="mean_squared_error", score=explained),
     ),
 }  # fmt: skip

@@ -310,6 +310,7 @@ def main(
         runs = nested(
             {(what, *label): kept[label][what] for label in labels for what in kept[label]}
         )
+        settings |= {"columns": COLUMNS, "choosing": CHOOSING}
         results.save(name, {"runs": runs, **also()}, **settings)
 
 
