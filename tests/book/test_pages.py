@@ -17,6 +17,7 @@ REWRITTEN = [
     "chapters/causes/theory",
     "chapters/causes/recurrence",
     "chapters/causes/formats",
+    "chapters/causes/research",
 ]
 LESSONS = REWRITTEN[1:]
 MOST_LINES, MOST_IN_A_CELL, MOST_COLUMNS = 35, 12, 75

@@ -184,6 +184,6 @@ CLAIMS = (
         "Typical signal left over 30 ReLU layers with He initialisation: {measured_64} at width "
         "64, where first-order theory has {predicted_64}; {measured_10} at width 10, where it has "
         "{predicted_10}.",
-        "causes/theory", "Finite width",
+        "causes/research", "Mean-field theory",
     ),
 )  # fmt: skip
