@@ -1,5 +1,6 @@
 """Layers of models of any library, and their gradients against backpropagation by hand."""
 
+import re
 from typing import NamedTuple
 
 import equinox
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import ROOT
 from flax import nnx
 
 import vgkit
@@ -185,6 +187,58 @@ def test_haiku():
     params, x = net.init(KEY, X.astype(jnp.float32)), X.astype(jnp.float32)
     for model in (net, hk.without_apply_rng(net), net.apply):
         assert names(model, params, x) == ["linear_1/w", "linear/w"]  # as they are made and run
+
+
+def test_batch_normalisation_and_dropout():
+    """The functions that the page on `diagnose` shows for them."""
+    page = (ROOT / "chapters/detection/diagnose.md").read_text()
+    lines = re.findall(r"^model = (lambda (?:.|\n)*?\)(?:\[0\])?)$", page, re.M)
+    x, key = X.astype(jnp.float32), jax.random.key(1)
+
+    class Linen(flax.linen.Module):
+        norm: bool
+
+        @flax.linen.compact
+        def __call__(self, x):
+            x = flax.linen.Dense(5)(x)
+            norm = flax.linen.BatchNorm(use_running_average=False)
+            x = norm(x) if self.norm else flax.linen.Dropout(0.5, deterministic=False)(x)
+            return flax.linen.Dense(2)(x)
+
+    def given(number, net, variables, params):
+        scope = {"jax": jax, "net": net, "variables": variables, "state": variables, "key": key}
+        return names(eval(lines[number], scope), params, x)
+
+    for number, norm in enumerate((True, False)):
+        net = Linen(norm)
+        variables = net.init({"params": key, "dropout": key}, x)
+        params = variables["params"] if norm else variables
+        found = given(number, net, variables, params)
+        assert [name.removeprefix("params/") for name in found] == [
+            "Dense_0/kernel", "Dense_1/kernel"
+        ]  # fmt: skip
+        with pytest.raises(ValueError, match="called so it raised"):
+            names(net, variables, x)
+
+    def make(key):
+        norm = equinox.nn.BatchNorm(5, "batch", mode="batch")
+        ends = (equinox.nn.Linear(*sizes, key=key) for sizes in ((3, 5), (5, 2)))
+        return equinox.nn.Sequential([next(ends), norm, next(ends)])
+
+    net, state = equinox.nn.make_with_state(make)(key)
+    assert given(2, None, state, net) == ["layers/0/weight", "layers/2/weight"]
+    net = equinox.nn.Sequential([net.layers[0], equinox.nn.Dropout(0.5), net.layers[2]])
+    assert given(3, None, None, net) == ["layers/0/weight", "layers/2/weight"]
+
+    hk = pytest.importorskip("haiku")
+
+    def haiku(x):
+        h = hk.BatchNorm(True, True, 0.9)(hk.Linear(5)(x), is_training=True)
+        return hk.Linear(2)(hk.dropout(hk.next_rng_key(), 0.5, h))
+
+    net = hk.transform_with_state(haiku)
+    params, state = net.init(key, x)
+    assert given(4, net, state, params) == ["linear/w", "linear_1/w"]
 
 
 def test_pairs_of_functions():
