@@ -37,6 +37,7 @@ def test_bracket_finds_the_lowest_of_a_valley(start):
 def test_bracket_takes_the_highest_rate_of_equals_and_stops_where_all_diverges():
     assert search.bracket(lambda position: 2.3 if position < 2 else math.inf, -4) == 1
     assert search.bracket(lambda position: math.inf, 0) == search.LOWEST
+    assert search.bracket(lambda position: 2.3, 0) == search.HIGHEST
 
 
 PLAN = search.Plan(optax.sgd, None, guess=1.0, every=10, short=20, least=40, patience=80, most=160)
@@ -94,6 +95,12 @@ def test_the_rate_is_the_best_and_the_search_says_so():
     found = search.measure(drawn, KEY, data((5 / 3) ** 0.5), LINE, (-6, -4))
     assert len(found["flat"]) == len(search.COLUMNS) and len(found["short"]) == 5
     assert found["short"][0] == found["flat"][0] == 0.3 and found["short"][4] < 1e-20
+
+
+def test_times_are_relative_to_one_network():
+    given = {"a": jnp.array(0.0), "b": jnp.array(1.0)}
+    found = search.times(given, data(1.0), LINE, "b")
+    assert found["b"] == 1 and found["a"] > 0
 
 
 def test_a_rate_at_which_a_later_network_diverges_is_left():

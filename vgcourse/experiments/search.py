@@ -38,8 +38,8 @@ CHOOSING = 2
 """How many networks, the first ones, choose the rate."""
 LEARNS = 0.9
 """Share of the loss of the best constant answer below which a network no longer guesses."""
-LOWEST = -16
-"""Position of the lowest rate that is tried."""
+LOWEST, HIGHEST = -16, 10
+"""Positions of the rates at which the search ends in any case, ten to the power -8 and 5."""
 COLUMNS = (
     "rate", "score in %, median", "least", "most",
     "training loss, median", "least", "most", "step", "steps trained",
@@ -197,7 +197,7 @@ def bracket(loss: Callable[[int], float], start: int) -> int:
         start: Position to begin at.
     """
     best = start
-    while best > LOWEST:
+    while LOWEST < best < HIGHEST:
         if loss(best) < math.inf and loss(best + 1) < 1.01 * loss(best):
             best += 1
         elif loss(best) == math.inf or loss(best - 1) < 0.99 * loss(best):
