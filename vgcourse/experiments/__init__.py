@@ -1,7 +1,7 @@
 """Runs too long for a page; each writes its results to `vgcourse/_data`, see `results`.
 
-A learning rate is chosen as `search` says or, in `convolutions`, `recurrence` and `remedies`, from a
-fixed grid: the one at which the worst seed ends with the lowest training loss. Test examples have
+A learning rate is chosen as `search` says or, in `convolutions`, `recurrence` and `remedies`, from
+a fixed grid: the one at which the worst seed ends with the lowest training loss. Test examples have
 no part in that.
 """
 
