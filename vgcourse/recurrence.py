@@ -213,7 +213,7 @@ SETTINGS = {
     "exploded": ("relu", "orthogonal", 2.0, 1.0),
 }
 """Activation, kind of matrix, largest singular value, size of the inputs."""
-BOUNDED = ("below", "larger")
+BOUNDED = ("below", "larger", "normal", "held")
 """Settings whose bounds the text says."""
 
 
