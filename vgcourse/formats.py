@@ -558,7 +558,7 @@ def figure_training() -> None:
         plots.spread(axes, steps, losses, recipe, number)
         axes.lines[-1].set(linestyle=("-", "--", "-")[number], linewidth=(4, 1.8, 1.8)[number])
         axes.lines[-1].set_alpha((0.4, 1, 1)[number])
-    axes.set(xlabel="step", ylabel="loss of the training digits", ylim=(0, 2.8))
+    axes.set(xlabel="step", ylabel="loss of the training images", ylim=(0, 2.8))
     axes.legend(loc="upper right")
 
 
