@@ -23,7 +23,7 @@ from vgcourse.experiments import search
 from vgcourse.experiments.league import FITTED, digits
 from vgkit import activations, grads
 
-DEPTHS, PROFILED = (8, 20, 32), 20
+DEPTHS, PROFILED = (8, 20), 20
 SEEDS, CHANNELS, SIDES, PROBE, KEY = 5, (8, 16, 32), (8, 4, 2), 64, 10
 STARTS = (-6, -4, -2)
 
