@@ -173,7 +173,7 @@ def test_what_a_reader_has_changed_is_kept(tmp_path):
 
 def test_a_run_changes_nothing_and_handouts_have_no_solutions(tmp_path):
     path, new = tmp_path / "page.ipynb", notebooks.unsolved(MADE["chapters/depth"])
-    assert "Solution" not in "".join(cell.source for cell in new.cells)
+    assert "Solution to" not in "".join(cell.source for cell in new.cells)
     notebooks.put(new, path, False)
     ran = nbformat.read(path, as_version=4)
     for cell in ran.cells:
