@@ -38,7 +38,7 @@ def test_limits_follow_from_the_number_of_bits(name):
     limits = (normal * 2.0**-mantissa, normal, largest, 2.0**-mantissa)
     assert formats.format_limits(name) == limits
     if name in formats.SHOWN:
-        row = f"| {name} | {exponent} + {mantissa} |"
+        row = f"| {name} | {exponent}+{mantissa} |"
         assert row in LESSONS[PAGE] and sum(BITS[name]) + 1 in (8, 16, 32)
 
 
