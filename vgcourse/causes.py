@@ -134,15 +134,14 @@ def figure_scale() -> None:
 
 
 def predict_squash() -> selfcheck.Quiz:
-    """Ask how much of a sigmoid's output the numbers from 10 to 1000 share."""
+    """Ask how much of a sigmoid's output the numbers from 10 to 1000 cover."""
     question = selfcheck.choice(
-        "The numbers from 1 to 1000 go into a sigmoid, which puts out numbers between 0 and 1. How "
-        "much of this output range do the inputs from 10 to 1000 share?",
+        "Inputs from 10 to 1000: how much of the range from 0 to 1 do their outputs cover?",
         {
-            "Almost all of it": "They are 99 % of the inputs, but the sigmoid does not treat "
-            "inputs alike: it has almost arrived at 1 before them.",
-            "About a quarter": "That is the share of all inputs from 1 on. Nearly all of it goes "
-            "to the first few of them.",
+            "Almost all of it": "The inputs are far apart, but the sigmoid has almost arrived at 1 "
+            "before the first of them.",
+            "About a quarter": "That is what all inputs from 1 on cover. Nearly all of it goes to "
+            "those from 1 to 10.",
             "Less than a ten-thousandth": "At 10 the output is almost 1, so nothing is left to "
             "tell 10 from 1000 by.",
         },
@@ -193,11 +192,11 @@ def longest() -> tuple[float, float]:
 def predict_unit() -> selfcheck.Quiz:
     """Ask which weight gives a unit the widest range of inputs with a factor of at least 1."""
     question = selfcheck.choice(
-        "For which weight is this range of inputs widest?",
+        "For which weight is this stretch of inputs longest?",
         {
             "For a weight of 4": "Then the factor reaches 1 at a single point, and nowhere else.",
-            "For a weight between 4 and 20": "Up to about 7 a larger weight widens the range. "
-            "Beyond that it narrows it.",
+            "For a weight between 4 and 20": "Up to about 7 a larger weight makes the stretch "
+            "longer, and beyond that shorter.",
             "For a very large weight": "Then the factor is large, but only for inputs very close "
             "to the middle.",
         },
@@ -222,9 +221,10 @@ def figure_unit() -> None:
 
 
 def predict_layers() -> selfcheck.Quiz:
-    """Ask in which layer most units are saturated."""
+    """Ask which layer has the largest share of saturated units."""
     question = selfcheck.choice(
-        "At weight scale 4, in which layer of the sigmoid net are most units saturated?",
+        "At weight scale 4, which layer of the sigmoid net has the largest share of saturated "
+        "units?",
         {
             "In layer 1": "Its inputs, the pixels, are the largest. Every later layer gets numbers "
             "between 0 and 1.",
@@ -345,7 +345,7 @@ def explorer() -> explore.Explorer:
                 UNITS,
                 summary=[summary],
                 forward=(-3, 1),
-                backward=(-6, 0),
+                backward=(-8, 0),
                 columns={"share": "Saturated units in %"},
             ),
             explore.chart(
@@ -445,7 +445,6 @@ def numbers() -> dict[str, float]:
         "scale_4": sigmoid[4].factor,
         "four_times": 4 * sigmoid[1].factor,
         "slope_4": sigmoid[4].factor / 4,
-        "slope_12": sigmoid[12].factor / 12,
         "one": output(1.0),
         "rest": output(1000.0) - output(10.0),
         "edge": edge,
