@@ -5,7 +5,9 @@ from html import escape
 
 from IPython.display import HTML
 
+from vgkit._typeset import typeset
 from vgkit.diagnosis.report import COLUMNS, Report, reasons, rows
+from vgkit.diagnosis.verdicts import LINES
 
 LEGEND = (
     "dL/dz, dL/dW and W are RMS; upstream is the L2 norm of the gradient that reaches a layer; "
@@ -18,12 +20,30 @@ _STYLE = """<style>
 .vg-report caption {text-align: left; caption-side: top; color: inherit}
 .vg-report th:first-child {text-align: left}
 .vg-report .vg-scroll {overflow-x: auto}
+.vg-lines table {white-space: normal}
+.vg-lines td, .vg-lines th {text-align: left; vertical-align: top}
 </style>"""
 
 
 def show(report: Report) -> HTML:
     """The report, to be the last line of a cell."""
     return HTML(f'<div class="vg-report">{"".join(_html(report))}</div>')
+
+
+def lines() -> HTML:
+    """What every verdict rests on: what is measured, where the line is, and why there."""
+    heads = "".join(
+        f'<th scope="col">{head}</th>' for head in ("verdict", "measured", "line", "why")
+    )
+    rows = [
+        f'<tr><th scope="row">{escape(verdict)}</th>'
+        + "".join(f"<td>{escape(typeset(t))}</td>" for t in (of.measured, of.line, of.reason))
+        for verdict, of in LINES.items()
+    ]
+    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return HTML(
+        f'<div class="vg-report vg-lines">{_STYLE}<div class="vg-scroll">{table}</div></div>'
+    )
 
 
 def _html(report: Report) -> Iterator[str]:

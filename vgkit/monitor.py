@@ -166,6 +166,7 @@ def read(state: optax.OptState) -> Record:
         monitor.layout, is_leaf=lambda node: isinstance(node, _RecordedLeaf)
     )
     names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+    names = [name.removesuffix("/value").removesuffix("/raw_value") for name in names]  # of Flax
     if len(set(names)) < len(names):  # such as the keys 1 and "1" of one dictionary
         names = [jax.tree_util.keystr(path) for path, _ in leaves]
     return Record(tuple(names), step[order], size, *shares, weights, ratio)

@@ -7,5 +7,5 @@
 """
 
 from vgkit.diagnosis.report import Report, diagnose
-from vgkit.diagnosis.verdicts import REMEDIES, Finding
+from vgkit.diagnosis.verdicts import LINES, REMEDIES, Finding
 from vgkit.trace.layers import tap

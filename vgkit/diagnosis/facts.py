@@ -1,37 +1,37 @@
 """Everything that is measured for a diagnosis; nothing is judged here."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from vgkit._numbers import l2, rms
+from vgkit._numbers import rms
 from vgkit.diagnosis.evidence import (
     DeadUnits,
     Experiment,
     LayerEvidence,
-    as_numpy,
     dead_units,
     experiment,
     layer_evidence,
+    signal_path,
 )
-from vgkit.grads.measure import Problem, measure_model
-from vgkit.trace import Traced
+from vgkit.diagnosis.paths import GROWING, Place, end, finite, first_non_finite, whole
+from vgkit.diagnosis.steps import Copy, Rates, adam, descent, rates
+from vgkit.grads.measure import Problem
 from vgkit.trace.jaxpr import enable_x64
-from vgkit.trace.traced import floating
 
-MULTIPLES = 10.0 ** np.arange(0, 9.01, 0.5)
+LEARNT = 0.02
 
 
-class Underflow(NamedTuple):
-    """Share of a gradient's entries that are 0 in a format and only too small for it in float64."""
+class NonFinite(NamedTuple):
+    """Numbers that are infinite or missing: which they are, and the operation they come from."""
 
-    share: float = 0.0
-    of: str = ""
-    format: str = ""
+    what: str
+    place: Place | None = None
+    overflow: bool = False  # whether they only leave the range of the model's number format
 
 
 class Moved(NamedTuple):
@@ -43,45 +43,64 @@ class Moved(NamedTuple):
     gradient: float
 
 
-class Search(NamedTuple):
-    """How much a step lowers the loss, how much its best multiple does, and which that is."""
+class History(NamedTuple):
+    """What a training looked like, as far as it was told; see `read_history`."""
 
-    first: float
-    best: float
-    multiple: float
+    losses: np.ndarray | None = None
+    names: Sequence[str] = ()  # of the columns
+    moved: np.ndarray | None = None  # how far each column's weights have moved, RMS
+    sizes: np.ndarray | None = None  # RMS of the last updates
+    unapplied: bool = False  # whether there are updates, and no weight ever changes
+    bad: str = ""  # the first numbers that are not finite
 
 
 class Facts(NamedTuple):
-    """What was measured; None or NaN where it could not be."""
+    """What was measured; None, NaN or empty where it could not be."""
 
     examples: int
-    losses: np.ndarray | None = None  # of the history, one number for each row
-    bad_params: Sequence[str] = ()  # names of parameters that are not finite
+    history: History = History()
+    non_finite: NonFinite | None = None
     layers: Sequence[LayerEvidence] = ()  # input side first
     opaque: Sequence[str] = ()  # operations with layers inside that are not among these
     loss: float = np.nan
     reference: float = np.nan  # loss of a net that knows the targets, not which example has which
+    path: Sequence[np.ndarray] = ()  # what reaches each depth, by example, see `signal_path`
+    widths: Sequence[int] = ()  # of the hidden layers, each set of weights once
+    opened: bool = False  # whether small steps brought a gradient to weights that had none
+    silent: Sequence[str] = ()  # weights that have none and get none
+    end: Place | None = None  # where the gradient ends on its way to them
+    frozen: Sequence[str] = ()  # weights that the optimiser leaves as they are
     moved: Sequence[Moved] = ()  # how far each array moved in the history
-    bad_layer: str | None = None  # first place with values that are not finite
-    overflow: bool = False  # whether they are so in the model's own format, but not in float64
-    underflow: Underflow = Underflow()  # of the gradient that loses most in the model's own format
-    opened: Sequence[float] | None = None  # upstream gradients after small steps, if 0 before
     dead: DeadUnits = DeadUnits()
-    unmoved: Sequence[str] = ()  # weights without gradient or update, for no reason in the layers
+    underflow: tuple = (0.0, "", "")  # largest share of a gradient lost in a format; name; format
     descent: float = np.nan  # share of the loss that the best step along the gradient takes away
     adam: float = np.nan  # the same for short runs of Adam on a copy, where `descent` is about 0
-    step: Search | None = None  # the first step of the optimiser
+    rates: Rates | None = None  # what the optimiser's steps do
+    inputs: float = np.nan  # RMS of what goes into the first layers
+    targets: float = np.nan  # RMS of targets like the outputs, over that of the outputs or 1
+
+    @property
+    def silenced(self) -> bool:
+        """Whether no weights have a gradient at all."""
+        return bool(self.silent) and all(layer.weight_gradient == 0 for layer in self.layers)
 
 
 def gather(problem: Problem, known_loss: str | None, history: Any, optimiser: Any) -> Facts:
     """Measure everything."""
-    model = problem.traced.model
-    losses, moved, columns = read_history(history)
-    facts = Facts(model.examples, losses)
-    arrays = zip(model.names, model.parameters, strict=True)
-    bad = [name for name, array in arrays if not _finite(as_numpy(array))]
-    if bad:
-        return facts._replace(bad_params=bad)
+    model, told = problem.traced.model, read_history(history)
+    facts, labels = Facts(model.examples, told), {name: name for name in model.names}
+    for la in reversed([la for la in problem.traced.layers if la.weights is not None]):
+        for part in (la.op.bias, la.weights):
+            if part is not None:
+                labels[model.names[part]] = f"layer {la.depth} ({model.names[part]})"
+    for name, array in zip(model.names, model.parameters, strict=True):
+        if not finite(array):
+            return facts._replace(non_finite=NonFinite(f"the parameters of {labels[name]}"))
+    copy, bad = Copy(problem), None
+    loss, gradients = copy.gradient(model.parameters)
+    if not finite((loss, gradients)):
+        place = _place(lambda: first_non_finite(whole(problem), finite(loss)))
+        bad = NonFinite("the gradient" if finite(loss) else "the loss", place)
     with enable_x64(True):
         here = experiment(problem)
         traced, measured = here.traced, here.measured
@@ -90,32 +109,35 @@ def gather(problem: Problem, known_loss: str | None, history: Any, optimiser: An
             opaque=sorted(set(traced.graph.opaque)),
             loss=float(measured.loss),
             reference=_reference(problem, known_loss, here),
-            moved=[] if moved is None else match(moved, columns, traced, measured.by_params),
+            moved=match(told, traced, measured.by_params),
+            path=signal_path(traced, measured.by_probes),
+            widths=_widths(traced),
+            **_scales(here),
         )
-        if not np.isfinite(facts.loss) or not _finite(measured.outputs):
-            return facts._replace(bad_layer=_first_bad(traced, measured.data))
-        facts = facts._replace(
-            opened=_opened(here, facts.layers),
-            unmoved=_without_gradient(here),
-            descent=share(_descent_gain(here), facts.loss),
-            dead=dead_units(here),
-        )
-        if facts.descent < 0.02 and not facts.loss >= facts.reference:
-            facts = facts._replace(adam=share(_adam_gain(here), facts.loss))
-        if optimiser is not None:
-            updates = _first_updates(here, optimiser)
-            unmoved = dict.fromkeys([*facts.unmoved, *_without_update(here, updates)])
-            facts = facts._replace(unmoved=tuple(unmoved), step=_search(here, updates))
-    return _with_own_format(facts, problem, here)
-
-
-def _finite(tree: Any) -> bool:
-    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree) if leaf.dtype.kind == "f")
-
-
-def share(part: float, whole: float) -> float:
-    """Part of a loss that may be 0."""
-    return part / abs(whole) if whole else 0.0
+        within = finite((measured.loss, measured.by_params))
+        if bad or not within:
+            bad = bad or NonFinite("values in float64")
+            grows = bad.place is not None and bad.place.equation.name in GROWING
+            return facts._replace(non_finite=bad._replace(overflow=within and grows))
+        facts = facts._replace(dead=dead_units(here))
+        facts = _silence(facts, here, problem, labels)
+        lost = _underflow(problem, here, gradients)
+    facts = facts._replace(descent=descent(copy, measured.by_params), underflow=lost)
+    if facts.descent < 0.02 and not facts.loss >= facts.reference:
+        facts = facts._replace(adam=adam(copy))
+    if optimiser is not None:
+        move, state = copy.mover(optimiser)
+        _, updates, _ = move(model.parameters, loss, gradients, state, 1.0)
+        pairs = list(zip(model.names, updates, gradients, strict=True))
+        for name, update, _ in pairs:
+            if not finite(update):
+                what = f"the optimiser's first update of {labels[name]}"
+                return facts._replace(non_finite=NonFinite(what))
+        still = [labels[n] for n, update, g in pairs if not np.any(update) and np.any(g)]
+        # If it is so for all, the rate is 0, and no layer is singled out.
+        some = still if len(still) < sum(bool(np.any(g)) for g in gradients) else []
+        facts = facts._replace(frozen=some, rates=rates(copy, move, state, facts.reference))
+    return facts
 
 
 def _reference(problem: Problem, known_loss: str | None, here: Experiment) -> float:
@@ -133,190 +155,86 @@ def _reference(problem: Problem, known_loss: str | None, here: Experiment) -> fl
     return float(np.mean(turned)) if turned else np.nan
 
 
-def _first_bad(traced: Traced, data: dict[int, Any]) -> str:
-    for op in traced.graph.layers:  # in the order in which they are computed
-        if not _finite(data[op.h]):
-            return f"the data of {op.name or traced.model.names[min(op.leaves)]}"
-    return "the output"
-
-
-def upstream_gradients(layers: Sequence[LayerEvidence]) -> list[float]:
-    """What reaches each depth from above, output layer left out, input side first.
-
-    It is the gradient at the cuts if there are enough of them, or else the largest error signal of
-    the layers at each depth.
-    """
-    by_depth: dict[int, list[LayerEvidence]] = {}
-    for layer in layers:
+def _widths(traced: Any) -> list[int]:
+    """Units of the hidden layers; weights that are used in every step of a loop count once."""
+    found = {}
+    for layer in traced.layers:
+        own_rows = layer.op.loop and layer.op.leaves & layer.op.loop.rows
         if not layer.output:
-            by_depth.setdefault(layer.depth, []).append(layer)
-    cuts = {depth: same[0].upstream_gradient for depth, same in by_depth.items()}
-    cuts = {depth: norm for depth, norm in cuts.items() if not np.isnan(norm)}
-    third = len(by_depth) / 3
-    order = sorted(by_depth)
-    ends = cuts and min(cuts) <= order[int(third)] and max(cuts) >= order[-1 - int(third)]
-    if ends and len(cuts) >= 0.25 * len(by_depth) and (len(cuts) > 1 or len(by_depth) == 1):
-        return [cuts[depth] for depth in sorted(cuts)]
-    return [max(layer.error_norm for layer in by_depth[depth]) for depth in order]
+            found[layer.op.leaves or layer.op.z, own_rows and layer.iteration] = layer.units
+    return list(found.values())
 
 
-def _opened(here: Experiment, layers: Sequence[LayerEvidence]) -> list[float] | None:
-    """Upstream gradients after three small steps, where some were exactly 0."""
-    upstream = upstream_gradients(layers)
-    if not upstream or min(upstream) > 0:
-        return None
-    parameters, measured = here.parameters, here.measured
-    for _ in range(3):
-        parameters = [
-            array - 0.01 * (rms(array) or 0.1) * g / (rms(g) or 1.0)
-            for array, g in zip(parameters, measured.by_params, strict=True)
-        ]
-        measured = here.measure(parameters)
-    return upstream_gradients(layer_evidence(here.traced, measured))
+def _scales(here: Experiment) -> dict[str, float]:
+    """How large the inputs of the first layers are, and the targets beside the outputs."""
+    first = [here.measured.data[op.h] for op in here.traced.graph.layers if op.depth == 1]
+    first = [float(rms(h.astype(float))) for h in first]
+    scales = {"inputs": max(first, default=np.nan)}
+    outputs, y = map(jax.tree.leaves, (here.measured.outputs, here.y))
+    both = [*outputs, *y]
+    if len(both) == 2 and all(v.dtype.kind == "f" for v in both) and y[0].size == outputs[0].size:
+        scales["targets"] = float(rms(y[0]) / max(1.0, rms(outputs[0])))
+    return scales
 
 
-def _without_gradient(here: Experiment) -> list[str]:
-    """Weights without any gradient, though their layer has a signal or they change the loss."""
-    measured, ops = here.measured, here.traced.graph.layers
-    able: set[int] = set()
-    for op in ops:
-        if np.any(measured.data[op.h]) and np.any(measured.by_probes[op.z]):
-            able |= op.leaves
-    random, loss = np.random.default_rng(0), float(measured.loss)
-    names = []
-    for i in sorted(set().union(*(op.leaves for op in ops))):
-        if np.any(measured.by_params[i]):
-            continue
-        w, others = here.parameters[i], list(here.parameters)
-        others[i] = w + 0.01 * rms(w) * random.standard_normal(w.shape)
-        if i in able or abs(float(here.loss(others)) - loss) > 1e-9 * abs(loss):
-            names.append(here.traced.model.names[i])
-    return names
-
-
-def _search(here: Experiment, step: Sequence[Any]) -> Search:
-    """Follow a step 1, 3, 10, 31, ... up to 10^9 times as far as it leads."""
-    pairs = list(zip(here.parameters, step, strict=True))
-    losses = [float(here.loss([array + k * update for array, update in pairs])) for k in MULTIPLES]
-    gains = here.measured.loss - np.array(losses)
-    finite = np.where(np.isfinite(gains), gains, -np.inf)
-    best = int(np.argmax(finite))
-    return Search(gains[0], max(float(finite[best]), 0.0), float(MULTIPLES[best]))
-
-
-def _descent_gain(here: Experiment) -> float:
-    """How much the best step along the gradient lowers the loss.
-
-    From steps of a millionth of the weights to a thousand times their size.
-    """
-    gradients = here.measured.by_params
-    size, norm = (l2(np.array([l2(a) for a in tree])) for tree in (here.parameters, gradients))
-    if not (np.isfinite(norm) and norm > 0 and size > 0):
-        return 0.0
-    return _search(here, [-g / norm * (1e-6 * size) for g in gradients]).best
-
-
-def _adam_gain(here: Experiment, steps: int = 30) -> float:
-    """How much short runs of Adam, at the best of three rates, lower the loss."""
-
-    @jax.jit
-    def step(rate: Any, now: list[Any], state: Any) -> tuple:
-        value, gradients = jax.value_and_grad(here.loss)(now)
-        updates, state = optax.adam(rate).update(gradients, state)
-        return value, optax.apply_updates(now, updates), state
-
-    start = lowest = float(here.measured.loss)
-    for rate in (1e-4, 1e-3, 1e-2):
-        now, state = here.parameters, optax.adam(rate).init(here.parameters)
-        for _ in range(steps):
-            value, now, state = step(rate, now, state)
-            lowest = min(lowest, float(np.nan_to_num(value, nan=np.inf)))
-    return start - lowest
-
-
-def _first_updates(here: Experiment, optimiser: Any) -> list[np.ndarray]:
-    """Updates of the first step of a fresh optimiser."""
-    tree, count = here.traced.model.tree, len(here.parameters)
-    optimiser = optax.with_extra_args_support(optimiser)
-
-    @jax.jit
-    def update(grad: Any, params: Any) -> Any:
-        known = {"grad": grad, "value_fn": lambda params: here.loss(jax.tree.leaves(params))}
-        known["value"] = known["value_fn"](params)
-        return optimiser.update(grad, optimiser.init(params), params, **known)[0]
-
-    updates = jax.tree.leaves(update(tree(here.measured.by_params), tree(here.parameters)))
-    updates = [np.asarray(leaf) for leaf in updates if floating(leaf)]
-    if len(updates) != count:
-        raise ValueError(
-            f"optimiser must update each of the {count} floating-point arrays of params; "
-            f"it updates {len(updates)}"
-        )
-    return updates
-
-
-def _without_update(here: Experiment, updates: Sequence[Any]) -> list[str]:
-    """Weights that the optimiser leaves as they are though they have a gradient."""
-    gradients = here.measured.by_params
-    rows = zip(here.traced.model.names, updates, gradients, strict=True)
-    still = [name for name, update, g in rows if not np.any(update) and np.any(g)]
-    # If it is so for all, the rate is 0, and no layer is singled out.
-    return still if len(still) < sum(map(np.any, gradients)) else []
-
-
-def _with_own_format(facts: Facts, problem: Problem, here: Experiment) -> Facts:
-    """The same in the model's own number format, for what it loses there."""
-    own, y = problem.traced if here.traced.wide else here.traced, problem.y
-    model, ops = own.model, own.graph.layers
-    # Each gradient of the mean loss: its name, its own format, its values in float64.
-    rows = zip(model.names, model.parameters, here.measured.by_params, strict=True)
-    exact = [(name, array.dtype, g) for name, array, g in rows]
-    for op, wide in zip(ops, here.traced.graph.layers, strict=True):
-        label = f"the error signal of {op.name or model.names[min(op.leaves)]}"
-        signal = here.measured.by_probes[wide.z] / model.examples
-        exact.append((label, own.shape(op.z).dtype, signal))
-    if all(kind == jnp.float64 for _, kind, _ in exact):
+def _silence(facts: Facts, here: Experiment, problem: Problem, labels: Mapping[str, str]) -> Facts:
+    """Weights without any gradient, whether small steps bring one, and else where it ends."""
+    traced, later = here.traced, here.measured
+    used = sorted(set().union(*(op.leaves for op in traced.graph.layers)))
+    silent = [i for i in used if not np.any(later.by_params[i])]
+    if not any(map(np.any, later.by_params)):
+        silent = [] if _nothing_left(facts, here) else [*range(len(here.parameters))]
+    elif silent:
+        parameters = here.parameters
+        for _ in range(3):  # zeros of a fresh network give way to them
+            parameters = [a - 0.01 * (rms(a) or 0.1) * g / (rms(g) or 1.0)
+                          for a, g in zip(parameters, later.by_params, strict=True)]  # fmt: skip
+            later = here.measure(parameters)
+        if any(np.any(later.by_params[i]) for i in silent):
+            facts = facts._replace(opened=True, path=signal_path(traced, later.by_probes))
+        silent = [i for i in silent if not np.any(later.by_params[i])]
+    if not silent or (facts.dead.on_batch and facts.examples > 1):
         return facts
-
-    def forward(parameters: Any, inputs: Any, y: Any) -> Any:
-        outputs = model.function(parameters, inputs)
-        return outputs, problem.losses(outputs, y)
-
-    finite = _finite(as_numpy(_as_written(forward)(model.parameters, model.inputs, y)))
-    for name, kind, array in exact:
-        if np.max(np.abs(array), initial=0.0) > float(jnp.finfo(kind).max):
-            return facts._replace(overflow=True, bad_layer=f"the gradient of {name}")
-    if finite and not any(np.any(_small(array, kind)) for _, kind, array in exact):
-        return facts
-    measure = _as_written(measure_model(own, problem.losses, {op.h for op in ops}))
-    back = as_numpy(measure(model.parameters, model.inputs, y))
-    if not finite:
-        return facts._replace(overflow=True, bad_layer=_first_bad(own, back.aux[1]))
-    arrays = [*back.by_params, *(back.by_probes[op.z] for op in ops)]
-    lost = [
-        Underflow(float(np.mean((mine == 0) & _small(array, kind))), name, str(kind))
-        for (name, kind, array), mine in zip(exact, arrays, strict=True)
-    ]
-    return facts._replace(underflow=max(lost, default=Underflow()))
+    place = _place(lambda: end(whole(problem, wide=True), silent))
+    return facts._replace(silent=[labels[traced.model.names[i]] for i in silent], end=place)
 
 
-def _as_written(function: Callable) -> Callable:
-    """Compiled, but each operation rounded to its number format: nothing is kept in a wider one."""
-    return jax.jit(function, compiler_options={"xla_allow_excess_precision": False})
+def _place(search: Callable[[], Place | None]) -> Place | None:
+    """What a search finds, if the model can be looked into, in float64 if it has to."""
+    with contextlib.suppress(Exception):
+        return search()
+    return None
 
 
-def _small(array: np.ndarray, kind: Any) -> np.ndarray:
-    """Where an array is so small that a format may lose it, but not beside its largest entry."""
-    size, limits = np.abs(array), jnp.finfo(kind)
-    least = float(limits.eps) * np.max(size, initial=0.0)
-    return np.asarray((size > least) & (size < 1e3 * float(limits.tiny)))
+def _nothing_left(facts: Facts, here: Experiment) -> bool:
+    """Whether the loss is as low as it can be, and would be higher for other outputs."""
+    if not facts.loss <= LEARNT * np.nan_to_num(facts.reference) and facts.loss != 0:
+        return False
+    random, loss = np.random.default_rng(0), jax.jit(here.losses)
+
+    def other(array: np.ndarray) -> np.ndarray:
+        spread = 10 * (1 + np.std(array)) * random.standard_normal(array.shape)
+        return (spread - array).astype(array.dtype)
+
+    now, y = here.measured.outputs, here.y
+    return any(np.any(loss(jax.tree.map(other, now), y) > loss(now, y)) for _ in range(3))
 
 
-def read_history(history: Any) -> tuple[np.ndarray | None, np.ndarray | None, Sequence[str]]:
-    """Losses of every row; how far each column's weights have moved, RMS; the columns' names.
+def _underflow(problem: Problem, here: Experiment, own: Sequence[Any]) -> tuple:
+    """Largest share of a gradient that is 0 in the model's format and only too small for it."""
 
-    From a history of `train.fit`, a record of `monitor.read`, or a sequence of losses.
-    """
+    def lost(exact: np.ndarray, mine: Any) -> float:
+        size, limits = np.abs(exact), jnp.finfo(mine.dtype)
+        least = float(limits.eps) * np.max(size)  # what is less does not count beside the largest
+        small = (size > least) & (size < 1e3 * float(limits.tiny))
+        return float(np.mean((np.asarray(mine) == 0) & small))
+
+    rows = zip(problem.traced.model.names, here.measured.by_params, own, strict=True)
+    return max((lost(exact, mine), name, str(mine.dtype)) for name, exact, mine in rows)
+
+
+def read_history(history: Any) -> History:
+    """Take apart a history of `train.fit`, a record of `monitor.read`, or a sequence of losses."""
 
     def field(*names: str) -> Any:
         mapping = isinstance(history, Mapping)
@@ -324,11 +242,13 @@ def read_history(history: Any) -> tuple[np.ndarray | None, np.ndarray | None, Se
         return next((np.asarray(value, float) for value in values if value is not None), None)
 
     if history is None:
-        return None, None, ()
-    loss, moved = field("loss", "train_loss"), field("moved")
-    ratio, weights = field("update_ratio", "ratio"), field("weights")
-    if moved is None and ratio is not None and weights is not None:
-        moved = np.nancumsum(ratio * weights, axis=0)  # at least one step from row to row
+        return History()
+    loss, moved, sizes = field("loss", "train_loss"), field("moved"), field("rms")
+    weights, ratio = field("weights"), field("update_ratio", "ratio")
+    if sizes is None and ratio is not None and weights is not None:
+        sizes = ratio * weights
+    if moved is None and sizes is not None:
+        moved = np.nancumsum(sizes, axis=0)  # at least one step from row to row
     if loss is None and moved is None:
         if isinstance(history, Mapping):
             names = ", ".join(map(str, history)) or "nothing"
@@ -340,26 +260,38 @@ def read_history(history: Any) -> tuple[np.ndarray | None, np.ndarray | None, Se
         raise ValueError(f"history must have one loss for each row; got shape {loss.shape}")
     if moved is not None and (moved.ndim != 2 or not len(moved)):
         raise ValueError(f"history's moved must have shape (rows, layers); got shape {moved.shape}")
-    return loss, None if moved is None else moved[-1], getattr(history, "names", ())
+    told = History(loss, getattr(history, "names", ()))
+    for kind, rows in (("loss", loss), ("row", moved if sizes is None else sizes)):
+        if rows is not None and not np.isfinite(rows).all():
+            row = int(np.argmin(np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)))
+            told = told._replace(bad=f"the history's {kind} {row + 1}")
+    if sizes is not None:
+        still = weights is not None and len(weights) > 1 and not np.any(np.diff(weights, axis=0))
+        unapplied = still and bool(np.any(sizes[:-1] > 1e-4 * weights[:-1]))
+        told = told._replace(sizes=sizes[-1], unapplied=unapplied)
+    return told if moved is None else told._replace(moved=moved[-1])
 
 
-def match(
-    moved: np.ndarray, names: Sequence[str], traced: Traced, gradients: Sequence[np.ndarray]
-) -> list[Moved]:
+def match(told: History, traced: Any, gradients: Sequence[np.ndarray]) -> list[Moved]:
     """Join what moved with the arrays of the parameters, by name or by their number."""
+    if told.moved is None:
+        return []
     model = traced.model
-    arrays = [
-        Moved(name, np.nan, float(rms(np.asarray(weights, np.float64))), float(rms(gradient)))
-        for name, weights, gradient in zip(model.names, model.parameters, gradients, strict=True)
-    ]
-    weights = dict.fromkeys(la.weights for la in traced.layers if la.weights is not None)
-    layers = [arrays[i] for i in weights]
-    by_name = {array.name: array for array in arrays}
-    named = [by_name[name] for name in names if name in by_name]
-    columns = next((c for c in (named, layers, arrays) if len(c) == len(moved)), None)
+    weights = [np.asarray(array, np.float64) for array in model.parameters]
+    sizes = zip(model.names, map(rms, weights), map(rms, gradients), strict=True)
+    arrays = [Moved(name, np.nan, float(size), float(gradient)) for name, size, gradient in sizes]
+    layers = [arrays[i] for i in dict.fromkeys(la.weights for la in traced.layers) if i is not None]
+    named = [[a for a in arrays if f"/{a.name}".endswith(f"/{name}")] for name in told.names]
+    columns = [found[0] if found else None for found in named]
+    columns = next((c for c in (columns, layers, arrays) if len(c) == len(told.moved)), None)
     if columns is None:
         raise ValueError(
             f"history must have a column for each of {len(layers)} layers or {len(arrays)} arrays "
-            f"of params; got {len(moved)}"
+            f"of params; got {len(told.moved)}"
         )
-    return [a._replace(moved=float(m)) for a, m in zip(columns, moved, strict=True)]
+    rows = zip(columns, told.moved, told.moved if told.sizes is None else told.sizes, strict=True)
+    known = [(array._replace(moved=float(far)), size) for array, far, size in rows if array]
+    apart = [abs(np.log(size / a.gradient)) for a, size in known if size * a.gradient > 0]
+    # A monitor that stands first in the optimiser has seen gradients: nothing is known of moves.
+    seen_gradients = told.sizes is not None and apart and np.median(apart) < 1
+    return [] if seen_gradients else [array for array, _ in known]

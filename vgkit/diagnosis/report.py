@@ -10,7 +10,7 @@ import optax
 from vgkit._typeset import table, typeset
 from vgkit.diagnosis.evidence import LayerEvidence
 from vgkit.diagnosis.facts import Facts, gather
-from vgkit.diagnosis.verdicts import Finding, judge, signal_path
+from vgkit.diagnosis.verdicts import Finding, judge
 from vgkit.grads.measure import read_problem
 
 COLUMNS = {
@@ -29,15 +29,17 @@ class Report:
         findings: What stands in the way of learning, gravest first.
         layers: The evidence, one entry for each layer, input side first.
         notes: What limits the diagnosis, or is worth knowing.
+        looked_at: What was measured.
         loss: Mean loss of the batch.
         reference_loss: Mean loss of a net that knows the targets but not which example has which.
-        ratio: Gradient that reaches the first layer over that at the last hidden layer.
+        ratio: G, that of `grads.signals`; NaN without a hidden layer or for 0 / 0.
         best_gain: Share of the loss that the best step along the gradient takes away.
     """
 
     findings: tuple[Finding, ...]
     layers: tuple[LayerEvidence, ...]
     notes: tuple[str, ...]
+    looked_at: tuple[str, ...]
     loss: float
     reference_loss: float
     ratio: float
@@ -57,7 +59,7 @@ class Report:
     def summary(self) -> str:
         """One sentence."""
         if self.healthy:
-            return "Healthy: nothing was found that stands in the way of learning."
+            return f"Healthy: looked at {', '.join(self.looked_at)}; found nothing in these."
         first = self.findings[0].sentence
         return f"{', '.join(self.verdicts).capitalize()}: {first[0].lower()}{first[1:]}"
 
@@ -71,13 +73,14 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"\n{finding.verdict.capitalize()}. {finding.sentence}"
         yield from (f"  {reason}" for reason in reasons(finding))
     yield from ("", *table([COLUMNS.values(), *rows(report)]))
-    for number, note in enumerate(report.notes):
-        yield "\n" * (number == 0) + f"Note: {note}"
+    if not report.healthy:
+        yield f"\nLooked at: {', '.join(report.looked_at)}."
+    yield from (f"\nNote: {note}" for note in report.notes)
 
 
 def reasons(finding: Finding) -> Iterator[str]:
     """Why a finding is one, and what to do."""
-    yield f"threshold: {finding.threshold}"
+    yield f"line: {finding.threshold}"
     yield f"to confirm: {finding.confirm}"
     if finding.remedies:
         yield f"to read: {', '.join(f'solutions/{page}' for page in finding.remedies)}"
@@ -95,10 +98,9 @@ def rows(report: Report) -> Iterator[tuple[str, ...]]:
 def _cell(value: Any, column: str) -> str:
     if not isinstance(value, float):
         return str(value)
-    if np.isnan(value):
-        return "\N{EN DASH}"
     forms = {"dead": ".0%", "saturated": ".0%", "cosine": ".4f"}
-    return typeset(f"{value:{forms.get(column, '.1e')}}")
+    cell = typeset(f"{value:{forms.get(column, '.1e')}}")
+    return "\N{EN DASH}" if np.isnan(value) else cell
 
 
 def diagnose(
@@ -113,58 +115,74 @@ def diagnose(
 ) -> Report:
     r"""Say what stands in the way of a network's learning, and on what evidence.
 
-    .. math:: \delta_{\ell,i} = \frac{\partial L_i}{\partial z_{\ell,i}}, \quad
-              G = \frac{\|g_1\|}{\|g_{L-1}\|}, \quad
-              g_{\ell,i} = \frac{\partial L_i}{\partial h_{\ell,i}}
+    .. math:: G = \frac{\|\delta_1\|}{\|\delta_{L-1}\|}, \quad
+              \delta_{\ell,i} = \frac{\partial L_i}{\partial z_{\ell,i}}
 
-    The model's layers are found by `trace`, and its gradients are those of `grads.signals`.
-    Everything is measured in float64; what the model's own number format loses is compared with it.
-    No setting of JAX changes, and nothing is trained.
+    G, and the gradients of every layer, are those of `grads.signals`. Where a residual stream or a
+    recurrent state passes by the layers, the gradient of the loss with respect to it is judged in
+    place of their error signals. Gradients are measured in float64 and compared with those in the
+    model's own number format. No setting of JAX changes, and only copies are trained.
 
     Args:
         model: Function (params, x) -> outputs for a whole batch, or a module, see `trace.read`.
         params: Any pytree with floating-point arrays; None if `model` is a module that holds them.
-        x: A batch, examples along the first axis; a pytree of such arrays will do. At least some
-            dozens of examples, such as one batch of training.
+        x: A batch, examples along the first axis; at least some dozens, such as one of training.
         y: Targets: labels for "cross_entropy", outputs for "mean_squared_error", whatever a
             function needs; examples along the first axis.
         loss: A key of `grads.LOSSES`, or a function (output, target) -> scalar of one example, or
             of a whole batch (a mean, or one number for each example).
         history: What training looked like: a history of `train.fit`, a record of `monitor.read`
             whose monitor is the optimiser's last part, or the loss of every row.
-        optimiser: The optax optimiser in use. One step of it, started afresh, is computed.
+        optimiser: The optax optimiser in use. A few steps of it, started afresh, are tried on a
+            copy, and where they lead nowhere longer or shorter ones.
 
     Returns:
         The report. Without `history` and `optimiser` nothing is said of how fast the network
         learns.
     """
     optimiser = getattr(optimiser, "tx", optimiser)  # of nnx.Optimizer and TrainState
+    if isinstance(optimiser, optax.MultiSteps):
+        optimiser = optimiser.gradient_transformation()
     if optimiser is not None and not isinstance(optimiser, optax.GradientTransformation):
         raise ValueError(f"optimiser must be an optax.GradientTransformation; got {optimiser!r}")
     problem = read_problem(model, params, x, y, loss)
     facts = gather(problem, loss if isinstance(loss, str) else None, history, optimiser)
-    path = signal_path(facts)
+    errors = [layer.error_signal for layer in facts.layers[:-1]] or [np.nan]
     return Report(
         findings=tuple(judge(facts)),
         layers=tuple(facts.layers),
         notes=tuple(_notes(facts)),
+        looked_at=tuple(_looked_at(facts)),
         loss=facts.loss,
         reference_loss=facts.reference,
-        ratio=path[0] / path[-1] if len(path) > 1 and path[-1] > 0 else np.nan,
+        ratio=errors[0] / errors[-1] if errors[-1] else np.nan,
         best_gain=facts.descent,
     )
+
+
+def _looked_at(facts: Facts) -> Iterator[str]:
+    rates, measured = facts.rates, not np.isnan(facts.loss)
+    slopes = facts.dead.shares or any(layer.saturated >= 0 for layer in facts.layers)
+    told = facts.history.losses is not None or facts.moved
+    yield from (what for what, done in (
+        ("parameters", True),
+        (f"loss and gradients of {len(facts.layers)} layers", measured),
+        ("slopes of activations", measured and slopes),
+        ("angles between examples", any(layer.cosine >= -1 for layer in facts.layers)),
+        ("steps along the gradient", not np.isnan(facts.descent)),
+        (f"{len(rates.given) - 1 if rates else 0} steps of the optimiser on a copy", rates),
+        ("the history", told),
+    ) if done)  # fmt: skip
 
 
 def _notes(facts: Facts) -> Iterator[str]:
     if facts.examples == 1:
         yield "One example: nothing is said of dead units or of inputs mapped alike."
-    if not facts.layers and not facts.bad_params:
+    if not facts.layers and not facts.non_finite:
         yield "No layer was found: no product of data and parameters. Use diagnosis.tap."
     if facts.opaque:
         yield f"Not traced, though layers are inside: {', '.join(facts.opaque)}."
-    if facts.opened and min(facts.opened) > 0:
+    if facts.opened:
         yield "Zeros of a fresh network hold the signal back; a few steps open the way."
-    if facts.losses is not None and not np.all(np.isfinite(facts.losses)):
-        yield "The loss of the history is not finite at the end: the steps are too long."
     if facts.reference > 0 and facts.loss > 0.9 * facts.reference and facts.descent < 0.01:
         yield "The loss is where a net that ignores its inputs has it, and stays there."

@@ -78,6 +78,7 @@ class LayerOp(NamedTuple):
     units: tuple[int, ...]  # axes of z that are its units
     name: str = ""  # that of a tap
     bias: int | None = None  # parameter added to z
+    alone: bool = False  # whether all that comes after it depends on z alone
     loop: Loop | None = None
 
 
@@ -155,6 +156,8 @@ def analyse(
         if len(live) == 1 and not equation.backward:
             (only,) = live
             cuts[origins[only].depth] = only
+            if graph.layers and graph.layers[-1].z == only:
+                graph.layers[-1] = graph.layers[-1]._replace(alone=True)
     graph.cuts.extend(Cut((v,), depth) for depth, v in cuts.items())
     _move_to_latest_depth(program, origins, graph)
     graph.activations.extend(_activations(program, origins, chains))
