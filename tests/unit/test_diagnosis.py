@@ -191,6 +191,8 @@ def test_formats():
         return mlp()(low, x.astype(jnp.bfloat16)).astype(jnp.float32)
 
     assert verdicts(mixed, weights(), X, Y) == ("healthy",)
+    brain = [w.astype(jnp.bfloat16) for w in weights()]
+    assert verdicts(mlp(), brain, X.astype(jnp.bfloat16), Y) == ("healthy",)
 
     def tiny(output, label):
         return 1e-6 * optax.softmax_cross_entropy_with_integer_labels(output, label)

@@ -74,7 +74,7 @@ class Copy:
                 return np.array(losses), sizes
             now, updates, state = move(now, loss, gradients, state, multiple)
             sizes.append(float(l2(jnp.stack([l2(u) for u in updates]))))
-        return np.array([*losses, self.value(now)], float), sizes
+        return np.array([*losses, float(self.value(now))]), sizes
 
 
 def descent(copy: Copy, gradients: Sequence[Any]) -> float:
@@ -88,7 +88,7 @@ def descent(copy: Copy, gradients: Sequence[Any]) -> float:
         return 0.0
     far = size / norm * np.array([0.0, *10.0 ** np.arange(-6, 3.01)])
     pairs = list(zip(copy.parameters, gradients, strict=True))
-    losses = [copy.value([a - jnp.asarray(k * g, a.dtype) for a, g in pairs]) for k in far]
+    losses = [float(copy.value([a - jnp.asarray(k * g, a.dtype) for a, g in pairs])) for k in far]
     return _share(losses[0], np.nanmin(losses))
 
 
