@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Array, Float
+from matplotlib.axes import Axes
 
 from vgcourse import diagrams, selfcheck
 from vgkit import activations, explore, grads, nets, plots
@@ -45,6 +46,7 @@ PAIRS = {
     "relu": Pair("he_normal", 2**0.5, "ReLU, He"),
 }
 INKS = dict(zip(PAIRS, (*plots.COLOURS, "#808080"), strict=True))
+"""One colour for each activation in all the figures."""
 
 
 # Random networks
@@ -112,11 +114,20 @@ def predict_gelu() -> selfcheck.Quiz:
     return selfcheck.predict(LABEL, question)
 
 
+def _draw_nets(axes: Axes, name: str) -> None:
+    """Median and range of what is measured of a pair, in its own colour."""
+    layer, rows, ink = 1 + np.arange(DEPTH), measured(name), INKS[name]
+    middle, marker = np.median(rows, axis=0), dict(zip(PAIRS, "os^Dv", strict=True))[name]
+    axes.plot(layer, middle, color=ink, marker=marker, markersize=4, label=PAIRS[name].label)
+    axes.fill_between(layer, rows.min(axis=0), rows.max(axis=0), color=ink, alpha=0.2, lw=0)
+    axes.set(yscale="log", xlabel="layer (1 is nearest the input)", xticks=(1, 10, 20, 30, 40, 50))
+
+
 def figure_surprise() -> None:
     """Draw the error signals of ReLU and GELU nets."""
     _, axes = plt.subplots(figsize=(5.2, 3.4))
-    for colour, name in enumerate(("relu", "gelu")):
-        plots.layers(axes, measured(name), PAIRS[name].label, colour)
+    for name in ("relu", "gelu"):
+        _draw_nets(axes, name)
     axes.set(ylabel="error signal / that of layer 50", ylim=(1e-8, 1e2))
     axes.legend(loc="lower right")
 
@@ -147,10 +158,23 @@ def factor(
     return jnp.sqrt(chi(jnp.asarray(length, float)))
 
 
+def figure_slope() -> None:
+    """Draw the slope of GELU, and the pre-activations of a long and of a short length."""
+    _, axes = plt.subplots(figsize=(5.2, 3.2))
+    z = np.linspace(-4, 4, 400)
+    axes.plot(z, activations.slope("gelu", z), color=INKS["gelu"], label="slope of GELU")
+    for length, style in ((2.0, "--"), (0.05, ":")):
+        bell = np.exp(-(z**2) / (2 * length))
+        axes.plot(z, bell, "k", ls=style, lw=1.4, label=f"how often: length {length:g}")
+        axes.fill_between(z, bell, color="k", alpha=0.06, lw=0)
+    axes.set(xlabel="pre-activation z", ylim=(-0.2, 1.7), yticks=(0, 0.5, 1))
+    axes.legend(loc="upper left")
+
+
 def predict_pairs() -> selfcheck.Quiz:
-    """Ask which pairs have a factor of exactly 1 where the length settles."""
+    """Ask which pairs have a factor of exactly 1 in deep layers."""
     question = selfcheck.choice(
-        "In which of the five nets is the factor exactly 1 at the length where it settles?",
+        "In which of the five nets does the factor of deep layers come to exactly 1?",
         {
             "ReLU with He alone": "This is one of them. But look at tanh near the length 0, where "
             "it is the identity.",
@@ -165,25 +189,24 @@ def predict_pairs() -> selfcheck.Quiz:
 
 
 def figure_factor() -> None:
-    """Draw the factor against the length, with a dot where each net settles."""
-    _, axes = plt.subplots(figsize=(5.2, 3.8))
-    for (name, pair), style in zip(
-        PAIRS.items(), ("-", "--", "-.", (0, (6, 1, 1, 1)), ":"), strict=True
-    ):
+    """Draw the factor against the length, with a dot where a net settles; ReLU keeps any length."""
+    figure, axes = plt.subplots(figsize=(5.2, 4))
+    for (name, pair), style in zip(PAIRS.items(), ("-", "--", "-", "-.", ":"), strict=True):
         curve = factor(LENGTHS, name, pair.gain)
         axes.plot(LENGTHS, curve, color=INKS[name], ls=style, label=pair.label)
-        settled = max(float(deep(name, pair.gain, 0.0).length), LENGTHS[0])
-        axes.plot(settled, factor(settled, name, pair.gain), "o", color=INKS[name])
+        if name != "relu":
+            settled = max(float(deep(name, pair.gain, 0.0).length), LENGTHS[0])
+            axes.plot(settled, factor(settled, name, pair.gain), "o", color=INKS[name])
     axes.set(xscale="log", xlabel="length q of the pre-activations", ylabel="factor of a layer")
-    axes.set(ylim=(0, 2.1), yticks=np.arange(0, 1.6, 0.25))
-    axes.legend(ncols=2, loc="upper center")
+    axes.set(ylim=(0, 1.5), yticks=np.arange(0, 1.6, 0.25))
+    figure.legend(ncols=2, loc="outside lower center")
 
 
 def figure_predicted() -> None:
     """Draw what theory predicts over what random nets do."""
     _, axes = plt.subplots(figsize=(5.2, 4))
-    for colour, name in enumerate(list(PAIRS)[:4]):
-        plots.layers(axes, measured(name), PAIRS[name].label, colour)
+    for name in list(PAIRS)[:4]:
+        _draw_nets(axes, name)
         expected = predicted(name).error_signal
         axes.plot(1 + np.arange(DEPTH), expected, "k--", lw=1.2, zorder=3)
     axes.plot([], [], "k--", lw=1.2, label="theory")
@@ -232,23 +255,28 @@ def both_ways(
 
 
 @cache
-def by_readout() -> dict[str, Float[np.ndarray, "nets layers"]]:
-    """`left` of eight wide ReLU nets of 20 layers with each of `READOUTS`."""
+def by_readout(readout: str, width: int = WIDE) -> Float[np.ndarray, "nets layers"]:
+    """`left` of eight wide ReLU nets of 20 layers.
+
+    Args:
+        readout: One of `READOUTS`.
+        width: Of every layer.
+    """
     keys = jax.random.split(jax.random.key(3), 8)
-    return {readout: np.asarray(_by_readout(keys, readout)) for readout in READOUTS}
+    return np.asarray(_by_readout(keys, readout, width))
 
 
-@partial(jax.jit, static_argnames="readout")
-def _by_readout(keys: Array, readout: str) -> Array:
-    return jax.lax.map(lambda key: left(*_with_readout(key, readout, WIDE, TWENTY)), keys)
+@partial(jax.jit, static_argnames=("readout", "width"))
+def _by_readout(keys: Array, readout: str, width: int) -> Array:
+    return jax.lax.map(lambda key: left(*_with_readout(key, readout, width, TWENTY)), keys)
 
 
 def predict_readout() -> selfcheck.Quiz:
     """Ask what a readout with equal weights does to the error signal."""
     question = selfcheck.choice(
-        "Theory says that the error signal of a wide ReLU net with He initialisation keeps its "
-        "size, whatever the readout. What does it really do on its way back through 20 layers, if "
-        "all weights of the readout are equal?",
+        "For ReLU with He the formula says 1, and it does not mention the readout. What does the "
+        "error signal really do on its way back through 20 layers, if all weights of the readout "
+        "are equal?",
         {
             "It shrinks": "It would if the units that are on got less than their share. They get "
             "more.",
@@ -264,8 +292,8 @@ def predict_readout() -> selfcheck.Quiz:
 def figure_readout() -> None:
     """Draw the error signals of nets with random and with equal readouts."""
     _, axes = plt.subplots(figsize=(5.2, 3.4))
-    for colour, (readout, rows) in enumerate(by_readout().items()):
-        layer = 1 + np.arange(TWENTY)
+    for colour, readout in enumerate(READOUTS):
+        layer, rows = 1 + np.arange(TWENTY), by_readout(readout)
         plots.spread(axes, layer, rows, f"{readout} readout", colour, marker="os"[colour])
     axes.axhline(1, color="k", ls="--", label="theory")
     axes.set(xlabel="layer (1 is nearest the input)", ylabel="error signal / that of layer 20")
@@ -395,7 +423,8 @@ SUMMARY = [
     sentence + WHERE
     for sentence in (
         SETTLES + "There each layer takes {percent} % of the error signal: it vanishes.",
-        SETTLES + "There the factor of a layer is 1: the edge of chaos.",
+        SETTLES + "There the factor of a layer is 1: the edge of chaos. Before it has settled, the "
+        "factor may differ from 1.",
         SETTLES + "There each layer adds {percent} % to the error signal: it explodes.",
         GROWS + "In the end the factor of a layer is 1.",
         GROWS + "In the end each layer adds {percent} % to the error signal: it explodes.",
@@ -565,7 +594,10 @@ def numbers() -> dict[str, float]:
         },
         "theory_sigmoid": predicted("sigmoid").error_signal[0],
         "theory_tanh": predicted("tanh").error_signal[0],
-        "equal_20": np.median(by_readout()["equal"][:, 0]),
+        **{
+            f"equal_{width}": np.median(by_readout("equal", width)[:, 0])
+            for width in (WIDE, 2 * WIDE)
+        },
         **{
             f"edge_{name}_{number}": keeping(name, sigma_b).gain
             for name in ("sigmoid", "tanh", "selu")
@@ -574,6 +606,7 @@ def numbers() -> dict[str, float]:
         "edge_gelu_2": keeping("gelu", BIASES[2]).gain,
         "outside": outside(),
         **{f"narrow_{width}": np.median(narrow(width)) for width in NARROW},
+        **{f"law_{width}": np.exp(-5 * (MOST - 1) / width / 4) for width in NARROW},
         "off": np.mean(narrow(10) == 0),
     }
 

@@ -300,7 +300,7 @@ def predict(
               \left( \frac{3 E[\phi'^4]}{E[\phi'^2]^2} - 1 \right)
 
     The variance is exact to first order for scale-free activations such as ReLU (5/n per layer,
-    {cite}`hanin2018`), where fluctuations of the lengths do not matter.
+    {cite}`hanin2020`), where fluctuations of the lengths do not matter.
 
     Args:
         forward: fan_in * variance of each hidden layer's weights, see `gains`; sigma_w^2.

@@ -79,6 +79,18 @@ def test_the_factor_by_drawing():
             assert abs(found / factor - 1) < 4 * error + 1e-9
 
 
+def test_gelu_loses_its_length_and_then_its_factor():
+    """Layer 1 has the length 2; the factor is near 1 for a dozen layers, then falls to √½."""
+    lengths = theory.predicted("gelu").length
+    factors = theory.factor(lengths, "gelu", 2**0.5)
+    assert lengths[0] == pytest.approx(2) and (jnp.diff(lengths) < 0).all()
+    assert jnp.prod(factors[:12]) > 0.5 and factors[20] < 0.72
+    for length in (3.1, 10.0, 1e2, 1e6):  # "beyond q = 3 slightly above 1", and no length is kept
+        assert 1 < theory.factor(length, "gelu", 2**0.5) < 1.02
+        assert mean_field.length_map(length, "gelu", 2**0.5) < length
+    assert math.erf(2 / (2 * 2) ** 0.5) > 0.8  # of |z| < 2 where the length is 2: "most z"
+
+
 def test_where_five_pairs_settle():
     deep = {name: theory.deep(name, pair.gain, 0.0) for name, pair in theory.PAIRS.items()}
     factor = {name: float(one.factor) for name, one in deep.items()}
@@ -120,25 +132,38 @@ def test_independence_holds_for_a_random_readout_and_fails_for_an_equal_one():
     """Where all weights are equal, a unit that is on gets a share of its own output.
 
     W^T δ then has the mean sqrt(2 / (π q)) h beside noise of variance 1 (to first order in 1 / n),
-    so its mean square is 1 + 2/π at units that are on, 1 at the others.
+    so its mean square is 1 + 2/π at units that are on, 1, as in theory, at the others.
     """
     layers, width = 2, 300
 
-    def ratio(key, readout):
+    def at_on_and_off(key, readout):
         net, x = theory._with_readout(key, readout, width, layers)
         z, delta = theory.both_ways(net, x)
-        slope, arrives = z[0] > 0, net.layers.w[1].T @ delta[1]
-        return jnp.mean(slope * arrives**2) / (jnp.mean(slope) * jnp.mean(arrives**2))
+        on, arrives = z[0] > 0, net.layers.w[1].T @ delta[1]
+        squares = arrives**2 / (2 * jnp.mean(delta[1] ** 2))  # He's gain, squared, is 2
+        return jnp.stack([jnp.mean(squares, where=on), jnp.mean(squares, where=~on)])
 
     keys = jax.random.split(jax.random.key(0), 24)
-    for readout, exact in (("random", 1), ("equal", (1 + 2 / np.pi) / (1 + 1 / np.pi))):
-        ratios = jax.jit(jax.vmap(lambda key, readout=readout: ratio(key, readout)))(keys)
-        assert abs(ratios.mean() - exact) < 4 * ratios.std() / 24**0.5 + 5 / width
+    for readout, exact in (("random", (1, 1)), ("equal", (1 + 2 / np.pi, 1))):
+        found = jax.jit(jax.vmap(lambda key, readout=readout: at_on_and_off(key, readout)))(keys)
+        error = found.std(axis=0) / 24**0.5
+        assert (abs(found.mean(axis=0) - jnp.array(exact)) < 4 * error + 5 / width).all()
+
+
+def test_the_ratio_that_the_page_prints():
+    for readout, said in (("random", "1.0"), ("equal", "1.7")):
+        net, x = theory.with_readout(readout)
+        z, delta = theory.both_ways(net, x)
+        squares, on = (net.layers.w[1].T @ delta[1]) ** 2, z[0] > 0
+        ratio = jnp.mean(squares, where=on) / jnp.mean(squares, where=~on)
+        assert page.text(ratio, ".1f") == said
+    by_size = np.median(theory.by_readout("equal")[:, -2])
+    assert page.text(by_size, ".1f") == page.text(1.7**0.5, ".1f") == "1.3"
 
 
 def test_an_equal_readout_makes_the_error_signal_grow():
     """Each layer adds 2/π to the squared signal, however wide the layers are."""
-    random, equal = (theory.by_readout()[readout] for readout in theory.READOUTS)
+    random, equal = (theory.by_readout(readout) for readout in theory.READOUTS)
     for steps in (1, 3, 6):
         squares = equal[:, -1 - steps] ** 2
         allowed = 4 * squares.std() / 8**0.5 + 5 * steps / theory.WIDE
@@ -148,10 +173,8 @@ def test_an_equal_readout_makes_the_error_signal_grow():
 
 
 def test_a_wider_net_with_an_equal_readout_grows_more():
-    keys = jax.random.split(jax.random.key(3), 8)
-    at = jax.jit(lambda key: theory.left(*theory._with_readout(key, "equal", 512, theory.TWENTY)))
-    narrower = np.median(theory.by_readout()["equal"][:, 0])
-    assert np.median([at(key)[0] for key in keys]) > narrower
+    narrow, wide = (theory.by_readout("equal", width) for width in (theory.WIDE, 2 * theory.WIDE))
+    assert np.median(wide[:, 0]) > np.median(narrow[:, 0])
 
 
 # The edge of chaos
@@ -343,6 +366,7 @@ def test_narrow_nets_lose_their_signal():
         log = np.log(kept[kept > 0])
         allowed = FOUR_MEDIANS * np.sqrt(variance / 4 / len(log)) + 5 / width * variance / 4
         assert abs(np.median(log) + variance / 4) < allowed
+        assert np.log(theory.numbers()[f"law_{width}"]) == pytest.approx(-variance / 4)
     narrow = theory.narrow(10)
     assert 1 / 80 < np.median(narrow) < 1 / 40  # "about a fiftieth"
     assert 0.02 < np.mean(narrow == 0) < 0.05 and (theory.narrow(160) > 0).all()
