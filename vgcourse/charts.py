@@ -69,7 +69,7 @@ def signals(size: str = "RMS over units and examples") -> dict[str, Any]:
 def time_steps(
     drawn: Mapping[str, str], ratio: str, *, dashed: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """A chart of gradients against the time step, on a logarithmic axis with the formats' ends.
+    """A chart of gradients against the time step, on a logarithmic axis.
 
     The results must hold these arrays, and "sentence", the `outcome` of the ratio.
 
@@ -84,7 +84,6 @@ def time_steps(
         + [series(name, label, marker=False, dash=True) for name, label in dashed.items()],
         x={"label": "Time step (the loss reads the last one)", "name": "step", "start": 0},
         y={"label": "Norm of the gradient, 1 at the last step", "scale": "log"},
-        lines=FORMAT_LINES,
         summary=[
             "Exactly 0 of the gradient gets back to step 0: no path is left.",
             f"It vanishes: {{{ratio}}} of {rest}",

@@ -410,8 +410,8 @@ def lstm_cell(forget: bool = True) -> Diagram:
     parts = [
         box(228, 136, 340, 264, "", MUTED),
         *kept,
-        arrow((392, 32), (64, 32), colour=BACKWARD),
-        arrow((392, 68), (278, 68), (278, 222), (64, 222), colour=BACKWARD),
+        arrow((412, 38), (64, 38), colour=BACKWARD),
+        arrow((412, 66), (212, 66), (212, 124), (230, 124), (230, 222), (64, 222), colour=BACKWARD),
         arrow((217, 52), (452, 52), colour=INSIDE, width=3),
         arrow((12, 236), (344, 236), colour=FORWARD, head=False),
         arrow((36, 282), (36, 238), colour=FORWARD),
@@ -444,7 +444,7 @@ def lstm_cell(forget: bool = True) -> Diagram:
         f"at the top: {line} the product of the input gate i and the new content g is added. The "
         "new state, through a tanh and times the output gate o, is the hidden state. Gates and "
         "content are computed from the last hidden state and the input. Two orange arrows lead "
-        "back: one along the line, one through gates and content to the last hidden state.",
+        "back: one along the line, one through the content to the last hidden state.",
         parts,
     )  # fmt: skip
 

@@ -175,7 +175,7 @@ def predict_products() -> selfcheck.Quiz:
     question = selfcheck.choice(
         "Three recurrences: a linear one with ρ = 0.8 and σ₁ = 10.1, a tanh net with ρ = 0 and "
         "σ₁ = 16, and a tanh net with ρ = σ₁ = 0.95. In which of them can the product of 30 "
-        "Jacobians be larger than 1?",
+        "Jacobians stretch some vector?",
         {
             "In none: all three have ρ below 1": "ρ below 1 is a promise for linear recurrences, "
             "and only in the end. The tanh net with ρ = 0 explodes.",
@@ -397,6 +397,29 @@ def picture_cell_of_1997() -> diagrams.Diagram:
     return diagrams.lstm_cell(forget=False)
 
 
+def first_way(cells: recurrent.LSTM) -> Float[np.ndarray, " nets"]:
+    """Share of the gradient that comes back over 100 steps along the memory alone.
+
+    Args:
+        cells: Eight cells on the leading axis.
+    """
+    return np.asarray(_first_way(cells, *read()))
+
+
+@jax.jit
+@jax.vmap
+def _first_way(cell: recurrent.LSTM, x: Array, u: Array) -> Array:
+    w_in, w_rec, b = (part[FORGET] for part in (cell.w_in, cell.w_rec, cell.b))
+
+    def one(x: Array, u: Array) -> Array:
+        h = recurrent.run(cell, x).h
+        gates = jax.nn.sigmoid(jax.vmap(lambda x, h: w_in @ x + w_rec @ h + b)(x, h[:-1]))
+        last = grads.state_gradients(cell, x, lambda h: u @ h[-1]).c[-2]  # only this way
+        return grads.l2(last * jnp.prod(gates[:-1], axis=0))
+
+    return grads.rms(jax.vmap(one)(x, u))
+
+
 class ByBias(NamedTuple):
     """Share of the gradient that is kept over 100 steps.
 
@@ -525,7 +548,8 @@ def numbers() -> dict[str, float]:
     gates = by_bias()
     at = {bias: position for position, bias in enumerate(BIASES)}
     radius = np.abs(np.linalg.eigvals(2.9 * np.asarray(matrices()["normal"]))).max(axis=1)
-    open_gates = sizes(with_bias(draw("LSTM"), 5.0))
+    opened = with_bias(draw("LSTM"), 5.0)
+    open_gates, cut = sizes(opened), opened.replace(w_rec=0 * opened.w_rec)
     return {
         **start,
         **left,
@@ -535,11 +559,15 @@ def numbers() -> dict[str, float]:
         "doubled": doubling[-1],
         "radius": np.median(radius),
         "rest_0": gates.rest[at[0.0]],
+        **{f"reach_{bias}": 1 + np.exp(bias) for bias in (1, 3, 5)},  # 1 / (1 - sigmoid)
+        "alone_0": np.median(first_way(with_bias(draw("LSTM"), 0.0))),
+        "alone_1": np.median(first_way(with_bias(draw("LSTM"), 1.0))),
         "lstm_0": np.median(gates.lstm[:, at[0.0]]),
         "lstm_1": np.median(gates.lstm[:, at[1.0]]),
         "lstm_5": np.median(gates.lstm[:, at[5.0]]),
         "gru_5": np.median(gates.gru[:, at[5.0]]),
         "first": np.median(gates.first),
+        "line_50": np.median(sizes(cut).c[:, 50]),
         "parts": np.median(open_gates.c[:, 0] / open_gates.h[:, 0]),
     }
 
@@ -598,8 +626,7 @@ def questions() -> list[selfcheck.Question]:
             "An LSTM has to remember one sign for 100 steps and doesn't learn to. Its gates are "
             "near one half. What do you try first?",
             {
-                "Gradient clipping": "Clipping makes long gradients shorter. Here they are too "
-                "short already.",
+                "Shorten long gradients (clipping)": "Here the gradient is too short already.",
                 "A larger bias of the forget gate": "With gates near one the cell state is kept, "
                 "and the gradient along it too.",
                 "More units": "Every one of them would forget at the same rate.",

@@ -1,12 +1,13 @@
 """The page on recurrence: its numbers by NumPy and by hand, and what its text says of them."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from lessons import code
 
 from vgcourse import recurrence
-from vgkit import grads
+from vgkit import grads, recurrent
 
 PAGE = "chapters/causes/recurrence"
 SIGMOID = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
@@ -174,12 +175,45 @@ def test_gates(numbers):
     assert all((np.diff(one) > 0).all() for one in medians)
     one = recurrence.BIASES.index(1.0)
     assert max(result.lstm[:, one].max(), result.gru[:, one].max()) < 1e-6
-    assert (result.lstm[:, :3] > 10 * rest[:3]).all()  # the hidden state is a second way
+    assert numbers["alone_0"] < 1e-6 * numbers["lstm_0"]  # "nearly all takes the second way"
+    assert numbers["alone_1"] < 1e-3 * numbers["lstm_1"]
+    reach = np.array([numbers[f"reach_{bias}"] for bias in (1, 3, 5)])
+    assert (np.abs(SIGMOID(np.array([1.0, 3, 5])) ** reach - 1 / 3) < 0.05).all()  # "a third"
     assert all(0.05 < cells[:, -1].min() < 20 for cells in (result.lstm, result.gru))
     assert 0.9 < result.first.min() and result.first.max() < 10 and numbers["parts"] > 1
     cut_off = recurrence.draw("LSTM").replace(w_rec=0 * recurrence.draw("LSTM").w_rec)
     alone = recurrence.kept(recurrence.with_bias(cut_off, 0.0))
     assert alone.max() < 1e-6 * result.lstm[:, recurrence.BIASES.index(0.0)].min()
+
+
+def test_the_first_way_alone(numbers):
+    """The gates of every step, and what the output lets through, in NumPy."""
+    cells, left = recurrence.with_bias(recurrence.draw("LSTM"), 1.0), []
+    for net in range(recurrence.SEEDS):
+        cell, norms = arrays(cells, net), []
+        for x, u in zip(*(np.asarray(part[net]) for part in recurrence.read()), strict=True):
+            h, c, kept = np.zeros(len(u)), np.zeros(len(u)), 1.0
+            for x_t in x:
+                i, f, g, o = cell.w_in @ x_t + cell.w_rec @ h + cell.b
+                c = SIGMOID(f) * c + SIGMOID(i) * np.tanh(g)
+                h, kept = SIGMOID(o) * np.tanh(c), kept * SIGMOID(f)
+            norms.append(np.linalg.norm(u * SIGMOID(o) * (1 - np.tanh(c) ** 2) * kept))
+        left.append(rms(norms))
+    assert numbers["alone_1"] == pytest.approx(np.median(left), rel=1e-8)
+
+
+def test_a_moving_gate_loses_more_than_it_gains():
+    """Why the GRU lies below its gate at rest: its gate alone does."""
+    result, rest = recurrence.by_bias(), SIGMOID(5.0) ** 100
+    assert (result.gru[:, 3:].max(axis=0) < result.rest[3:]).all()
+    cells, (x, _) = recurrence.with_bias(recurrence.draw("GRU"), 5.0), recurrence.read()
+    for net in range(recurrence.SEEDS):
+        cell = jax.tree.map(lambda leaf, n=net: leaf[n], cells)
+        h = np.asarray(recurrent.run(cell, x[net, 0]).h)[:-1]
+        w_in, w_rec, b = (np.asarray(part[recurrence.FORGET])
+                          for part in (cell.w_in, cell.w_rec, cell.b))  # fmt: skip
+        z = np.asarray(x[net, 0]) @ w_in.T + h @ w_rec.T + b
+        assert np.log(SIGMOID(z)).sum(axis=0).mean() < np.log(rest)
 
 
 def test_the_cell_of_1997_keeps_its_state_with_a_factor_of_exactly_1():
