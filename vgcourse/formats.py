@@ -253,7 +253,7 @@ def eight_bits() -> Float[np.ndarray, " numbers"]:
     return every[np.isfinite(every)]
 
 
-EXAMPLES = (0.0008, 0.0107, 0.04)
+EXAMPLES = (0.0008, 0.009, 0.04)
 """Numbers that the picture rounds: to 0, to a subnormal and to a normal number."""
 
 
@@ -491,10 +491,10 @@ def loss(net: nets.Net, x: Float[Array, "batch inputs"], y: Int[Array, " batch"]
     return jnp.mean(jax.vmap(grads.cross_entropy)(outputs.astype("float32"), y))
 
 
-def eight_layers() -> nets.Net:
-    """For readers: a sigmoid net of eight hidden layers in float32."""
+def ten_layers() -> nets.Net:
+    """For readers: a sigmoid net of ten hidden layers in float32."""
     first = jax.tree.map(lambda leaf: leaf[0], networks())
-    return cast(nets.unstack(first.replace(depth=SCALED)), "float32")
+    return cast(nets.unstack(first.replace(depth=SURPRISE)), "float32")
 
 
 # Each operation is rounded to its own format, as narrow hardware does it.
@@ -555,7 +555,7 @@ def figure_training() -> None:
     _, axes = plt.subplots(figsize=(5.2, 3.4))
     steps = np.arange(0, STEPS + 1, EVERY)
     for number, (recipe, losses) in enumerate(trained().items()):
-        plots.spread(axes, steps, losses, recipe, number)
+        plots.spread(axes, steps, losses, recipe, (2, 3, 1)[number])  # as in `figure_depths`
         axes.lines[-1].set(linestyle=("-", "--", "-")[number], linewidth=(4, 1.8, 1.8)[number])
         axes.lines[-1].set_alpha((0.4, 1, 1)[number])
     axes.set(xlabel="step", ylabel="loss of the training images", ylim=(0, 2.8))
@@ -566,7 +566,7 @@ def figure_training() -> None:
 
 POWERS = np.arange(0, 27, 2)
 """Loss scales, as powers of two."""
-OF_USE = (8, 12, 16, 20)
+OF_USE = (8, 14, 20)
 """Hidden layers of the nets that are tried."""
 
 
@@ -596,7 +596,7 @@ def predict_scale() -> selfcheck.Quiz:
         {
             "The larger the better": "A larger S saves more of layer 1, until the largest gradient "
             "of the net passes 65504 and becomes infinite.",
-            "There is a range of good ones, wherever the net ends": "Up to some depth there is. In "
+            "There is a range of good ones at every depth": "Up to some depth there is. In "
             "a deeper net the gradients span more than the format does.",
             "There is a range of good ones, up to some depth": "Below it layer 1 is lost, above it "
             "the last layer overflows. The range gets narrower with every layer, until it is "
@@ -611,9 +611,13 @@ def figure_window() -> None:
     """Draw which share of layer 1 is of no use, against the loss scale."""
     _, axes = plt.subplots(figsize=(5.2, 3.6))
     for number, (depth, shares) in enumerate(useless().items()):
-        plots.spread(axes, POWERS, shares, f"{depth} layers", number, marker="os^D"[number])
+        plots.spread(axes, POWERS, shares, f"{depth} layers", number, marker="os^"[number])
     axes.axvspan(overflow().min(), overflow().max(), color="0.92", zorder=0)
-    axes.set(xlabel="loss scale S, as a power of two", ylabel="share of no use", ylim=(-0.03, 1.03))
+    axes.set(
+        xlabel="loss scale S, as a power of two",
+        ylabel="share lost or thrown away",
+        ylim=(-0.03, 1.03),
+    )
     axes.legend(loc="center left")
 
 
@@ -750,6 +754,7 @@ def numbers() -> dict[str, float]:
         "size_40": np.median(jax.vmap(grads.rms)(exact(40).weight_gradients.hidden[:, 0])),
         "lost_8": at("float16", 8).lost,
         "error_8": at("float16", 8).error,
+        "signals_8": np.median(compare("float16", 8).error_signals.lost[:, 0]),
         "layers_more": np.log(limits["float32"].epsilon) / np.log(found.factor),
         "felt": limits["bfloat16"].epsilon / 4,
         "felt_float32": limits["float32"].epsilon / 4,

@@ -195,8 +195,12 @@ def test_bad_input_is_refused(unchecked):
     with pytest.raises(ValueError, match=r"narrow must have shape \(3\); got \(2,\)"):
         formats.format_error(jnp.ones(2), jnp.ones(3))
     arguments = small()
-    with jax.enable_x64(False), pytest.raises(ValueError, match="jax_enable_x64 must be True"):
-        grads.signals(*arguments, dtype="float64")
+    jax.config.update("jax_enable_x64", False)
+    try:
+        with pytest.raises(ValueError, match="jax_enable_x64 must be True"):
+            grads.signals(*arguments, dtype="float64")
+    finally:
+        jax.config.update("jax_enable_x64", True)
 
 
 # The page
@@ -231,7 +235,7 @@ def test_the_picture_has_every_number_of_e4m3():
     large = [(1 + k / 8) * 2.0**e for e in range(-6, 9) for k in range(8)][:-1]  # the last is NaN
     np.testing.assert_array_equal(numbers, small + large)
     drawn = formats.picture().alt
-    assert "0.0008 becomes 0; 0.011 becomes 0.0098; 0.04 becomes 0.039" in drawn
+    assert "0.0008 becomes 0; 0.009 becomes 0.0098; 0.04 becomes 0.039" in drawn
     nearest = [ml_dtypes.float8_e4m3fn(value) for value in formats.EXAMPLES]
     np.testing.assert_array_equal(np.array(nearest, float), [0, 5 * 2.0**-9, 20 * 2.0**-9])
 
@@ -288,18 +292,21 @@ def test_a_format_of_8_bits_with_a_scale_for_each_array(numbers):
 def test_the_three_lines():
     scope = {"formats": formats, "jax": jax, "jnp": jnp}
     exec(code(PAGE, "step"), scope)
-    net = formats.eight_layers()
+    net = formats.ten_layers()
     first = formats.networks().layers.w[0]
-    np.testing.assert_array_equal(net.layers[7].w, first[7].astype("float32"))
+    np.testing.assert_array_equal(net.layers[9].w, first[9].astype("float32"))
     found = {}
     for scale in (1.0, 1024.0):
         after = scope["step"](net, scale)
         assert {leaf.dtype.name for leaf in jax.tree.leaves(after)} == {"float32"}
         step = np.asarray(net.layers[0].w, float) - np.asarray(after.layers[0].w, float)
-        exact = np.asarray(formats.exact(8).weight_gradients.hidden[0, 0])
+        exact = np.asarray(formats.exact(10).weight_gradients.hidden[0, 0])
         found[scale] = np.linalg.norm(step - exact) / np.linalg.norm(exact)
-        assert (np.mean(step != 0) > 0.95) == (scale > 1)
-    assert found[1.0] > 0.2 > 0.05 > found[1024.0]  # weights of 0.1 in float32 are rounded too
+        assert (np.mean(step != 0) > 0.5) == (scale > 1)
+    # Each new weight is rounded to float32, evenly within half a gap to either side.
+    gaps = np.spacing(np.abs(np.asarray(net.layers[0].w))).astype(float)
+    rounding = np.sqrt(np.mean(gaps**2) / 12) / np.sqrt(np.mean(exact**2))
+    assert found[1.0] == 1 and found[1024.0] < 1.2 * rounding + 0.01
     helper = formats.compare("float16", 8, 1024.0).weight_gradients.relative_error[0, 0]
     assert helper < 0.01
 
@@ -343,8 +350,8 @@ def test_the_window_of_loss_scales(numbers):
     np.testing.assert_array_equal(at_8, powers < most[:, None])  # net by net
     assert all((shares[:, powers > most.max()] == 1).all() for shares in useless.values())
     assert useless[8][:, (powers >= 10) & (powers < most.min())].max() < 0.002
-    assert (useless[20] == 1).all() and (useless[12][:, powers <= 2] == 1).all()
-    assert median(useless[16].min(axis=1)) < 0.2
+    assert (useless[20] == 1).all() and (useless[14][:, powers <= 2] == 1).all()
+    assert median(useless[14].min(axis=1)) < 0.2
     assert numbers["window"] == pytest.approx(np.log10(65504 * 2.0**24))
     assert 16 < numbers["reach"] < 20 and numbers["ratio"] < 1e-3  # no remedy
     ratio = [np.sqrt(np.mean(np.square(w), axis=(1, 2))) for w in
