@@ -18,6 +18,7 @@ import pytest
 from flax import nnx
 
 import vgkit
+from vgkit import monitor
 from vgkit.trace.jaxpr import enable_x64
 
 WELL = ("healthy", "converged")
@@ -130,6 +131,18 @@ TARGET = jnp.sin(X[:, :1]) + X[:, 1:2] * X[:, 2:3]
 
 
 @case
+def argmax_in_the_loss():
+    """google-deepmind/dm-haiku#442: the loss compares the argmax of the outputs with the label."""
+    hk = pytest.importorskip("haiku")
+    net = hk.transform(lambda x: hk.nets.MLP([64, 64, 4])(x))
+    params = net.init(jax.random.key(0), X)
+    loss = lambda output, label: (jnp.argmax(output) - label) ** 2.0  # noqa: E731
+    model = lambda params, x: net.apply(params, None, x)  # noqa: E731
+    truth = norm(mean_loss(model, X, Y, loss), params) == 0
+    yield Ask(NO_PATH, truth, net, params, X, Y, loss)
+
+
+@case
 def softmax_over_one_output():
     """FluxML/Flux.jl#1546: a softmax over a single output is 1 whatever the net does."""
 
@@ -142,6 +155,44 @@ def softmax_over_one_output():
     variables = net.init(jax.random.key(0), X)
     truth = norm(mean_loss(net.apply, X, TARGET, SQUARES), variables) == 0
     yield Ask((*NO_PATH, "saturated"), truth, net, variables, X, TARGET, SQUARES)
+
+
+@case
+def second_derivative_of_relu():
+    """lululxvi/deepxde#80, ComputationalDomain/PINNs#1: a differential equation and ReLU."""
+    t = jnp.linspace(0.0, 1.0, 64)[:, None]
+    force = jnp.sin(6 * t)
+
+    def residual(phi):
+        u = lambda params, t: mlp(params, t[None], phi)[0]  # noqa: E731
+        twice = jax.grad(jax.grad(u, 1), 1)
+        return jax.vmap(twice, (None, 0))
+
+    params = layers(0, (1, 32, 32, 1))
+    flat, curved = (residual(phi) for phi in (jax.nn.relu, jnp.tanh))
+    t = t[:, 0]
+    truth = norm(mean_loss(flat, t, force[:, 0], SQUARES), params) == 0
+    yield Ask(NO_PATH, truth, flat, params, t, force[:, 0], SQUARES)
+    truth = learns(mean_loss(curved, t, force[:, 0], SQUARES), params)
+    yield Ask(WELL, truth, curved, params, t, force[:, 0], SQUARES)
+
+
+@case
+def a_mask_the_wrong_way_round():
+    """facebookresearch/detr#96: the padding mask is True where there is no padding."""
+    x = normal(1, 32, 10, 8)
+    mask = jnp.zeros((32, 10), bool)  # of sequences that are all of full length, inverted
+    params = {"embed": layers(0, (8, 32)), "head": layers(5, (32, 32, 4))}
+
+    def model(params, batch):
+        h = jax.nn.relu(mlp(params["embed"], batch[0]))
+        outputs = mlp(params["head"], h)
+        return jnp.where(batch[1][..., None], outputs, 0.0).mean(1)
+
+    y = labels(x)
+    truth = norm(mean_loss(model, (x, mask), y), params) == 0
+    yield Ask(NO_PATH, truth, model, params, (x, mask), y)
+    yield Ask(WELL, True, model, params, (x, ~mask), y)
 
 
 @case
@@ -187,10 +238,254 @@ def relu_on_the_output():
     yield Ask(WELL, learns(function, good), net, good, X, y, SQUARES)
 
 
+@case
+def density_of_a_radiance_field():
+    """kwea123/nerf_pl#51, bmild/nerf#29: for some seeds the picture stays blank."""
+
+    class Field(equinox.Module):
+        trunk: equinox.nn.MLP
+        density: Any = equinox.field(static=True)
+
+        def __call__(self, ray):
+            at = ray[:3] + jnp.linspace(2.0, 6.0, 16)[:, None] * ray[3:]
+            waves = [f(2.0**k * at) for k in range(3) for f in (jnp.sin, jnp.cos)]
+            raw = jax.vmap(self.trunk)(jnp.concatenate([at, *waves], -1))
+            alpha = 1 - jnp.exp(-self.density(raw[:, 0]) * 0.25)
+            through = jnp.concatenate([jnp.ones(1), jnp.cumprod(1 - alpha)[:-1]])
+            weight = alpha * through
+            return weight @ jax.nn.sigmoid(raw[:, 1:]) + 1 - weight.sum()
+
+    def field(seed, density=jax.nn.relu):
+        trunk = equinox.nn.MLP(21, 4, 32, 3, jax.nn.relu, key=jax.random.key(seed))
+        return Field(trunk, density)
+
+    towards = normal(2, 48, 3) * 0.15 + jnp.array([0, 0, 1.0])
+    rays = jnp.concatenate([jnp.tile(jnp.array([[0.0, 0.0, -4.0]]), (48, 1)), towards], 1)
+    y = jnp.where(jnp.abs(towards[:, :1]) < 0.15, jnp.array([0.8, 0.2, 0.1]), 1.0)
+
+    def of_arrays(net):
+        arrays, rest = equinox.partition(net, equinox.is_array)
+        model = lambda arrays, x: jax.vmap(equinox.combine(arrays, rest))(x)  # noqa: E731
+        return mean_loss(model, rays, y, SQUARES), arrays
+
+    blank = next(net for net in map(field, range(40)) if norm(*of_arrays(net)) == 0)
+    cure = field(0, lambda z: jax.nn.softplus(z - 1))
+    yield Ask(NO_PATH, not learns(*of_arrays(blank)), blank, None, rays, y, SQUARES)
+    yield Ask(WELL, learns(*of_arrays(cure), to=0.9), cure, None, rays, y, SQUARES)
+
+
 # 2. Numbers that are none
 
 
+@case
+def root_at_zero_in_a_distance():
+    """michuanhaohao/keras_reid#1, jax-ml/jax#3058: an example's distance to itself is 0."""
+    ids = jnp.repeat(jnp.arange(8), 4)
+    x, params = normal(0, 8, 32)[ids] + 0.5 * normal(1, 32, 32), layers(0, (32, 32, 16))
+
+    def triplet(inside):
+        def loss(e, ids):
+            squares = jnp.sum((e[:, None] - e[None]) ** 2, -1)
+            distance = jnp.sqrt(squares + inside)
+            same = ids[:, None] == ids[None]
+            far = jnp.max(jnp.where(same, distance, -jnp.inf), 1)
+            near = jnp.min(jnp.where(same, jnp.inf, distance), 1)
+            return jnp.maximum(far - near + 0.3, 0).mean()
+
+        return loss
+
+    for inside in (0.0, 1e-8):
+        loss = triplet(inside)
+        finite = np.isfinite(norm(lambda params, loss=loss: loss(mlp(params, x), ids), params))
+        said = WELL if inside else ("non-finite",)
+        yield Ask(said, finite == bool(inside), mlp, params, x, ids, loss)
+
+
+@case
+def norm_of_an_empty_picture():
+    """jax-ml/jax#4177 and #21723: features divided by their norm, which is 0 for a blank input."""
+    net = equinox.nn.MLP(16, 8, 32, 2, use_bias=False, use_final_bias=False, key=jax.random.key(0))
+    head = normal(1, 8, 4)
+    x = X.at[3].set(0.0)
+
+    def model(params, x):
+        e = jax.vmap(params[0])(x)
+        return e / (jnp.linalg.norm(e, axis=-1, keepdims=True) + 1e-6) @ params[1]
+
+    arrays, rest = equinox.partition((net, head), equinox.is_array)
+    function = mean_loss(lambda p, x: model(equinox.combine(p, rest), x), x, Y)
+    truth = np.isfinite(function(arrays)) and not np.isfinite(norm(function, arrays))
+    yield Ask(("non-finite",), truth, model, (net, head), x, Y)
+
+
+@case
+def where_around_a_root():
+    """jax-ml/jax#347: the branch that is not taken has a derivative that is none."""
+
+    def model(params, x):
+        z = mlp(params[:2], x)
+        return jnp.where(z > 0, jnp.sqrt(z), 0.0) @ params[2][0]
+
+    params, y = layers(0, (16, 32, 32, 4)), Y
+    function = mean_loss(model, X, y)
+    truth = np.isfinite(function(params)) and not np.isfinite(norm(function, params))
+    yield Ask(("non-finite",), truth, model, params, X, y)
+
+
+@case
+def adam_in_half_precision():
+    """afiaka87/glide-finetune#5, keras-team/keras#11860: Adam's epsilon is 0 in float16."""
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            dense = functools.partial(nn.Dense, dtype=jnp.float16, param_dtype=jnp.float16)
+            return dense(4)(nn.relu(dense(32)(x)))
+
+    x = X.at[:, 5].set(0.0).astype(jnp.float16)  # a pixel that is always black
+    net = Net()
+    variables = net.init(jax.random.key(0), x)
+    function = mean_loss(net.apply, x, Y)
+    for epsilon, said in ((1e-8, ("non-finite",)), (1e-4, WELL)):
+        optimiser = optax.adam(1e-3, eps=epsilon)
+        finite = np.isfinite(fit(function, variables, optimiser, 3)[1][-1])
+        yield Ask(said, finite == (said == WELL), net, variables, x, Y, "cross_entropy",
+                  {"optimiser": optimiser})  # fmt: skip
+
+
+@case
+def gradient_penalty():
+    """keras-team/keras-io#910: the penalty takes the root of a gradient that is 0."""
+
+    def model(params, x):
+        critic = lambda x: mlp(params, x[None], jax.nn.softplus)[0, 0]  # noqa: E731
+        value, slope = jax.vmap(jax.value_and_grad(critic))(x)
+        return value, jnp.sqrt(jnp.sum(slope**2, -1) + model.inside)
+
+    def loss(output, sign):
+        value, size = output
+        return sign * value + 10 * (size - 1) ** 2
+
+    y = jnp.where(jnp.arange(64) % 2, 1.0, -1.0)
+    params = layers(0, (16, 32, 32, 1))
+    zeros = [*params[:2], jax.tree.map(jnp.zeros_like, params[2])]  # the last layer starts at 0
+    model.inside = 0.0
+    function = mean_loss(model, X, y, loss)
+    yield Ask(("non-finite",), not np.isfinite(norm(function, zeros)), model, zeros, X, y, loss)
+    model.inside = 1e-12
+    yield Ask(WELL, learns(function, params), model, params, X, y, loss)
+
+
+@case
+def entropy_behind_a_mask():
+    """jax-ml/jax#17070: softmax under a mask, and its entropy, which takes the logarithm of 0."""
+    mask = jnp.arange(8) < jnp.arange(1, 65)[:, None] % 8 + 1
+
+    def model(params, batch):
+        x, mask = batch
+        scores = jnp.where(mask, mlp(params, x), -jnp.inf)
+        share = jax.nn.softmax(scores)
+        logs = jnp.where(mask, jnp.log(share), 0.0)
+        return share @ normal(7, 8, 4) + 0.1 * jnp.sum(share * logs, -1, keepdims=True)
+
+    params, batch = layers(0, (16, 32, 8)), (X, mask)
+    function = mean_loss(model, batch, Y)
+    truth = np.isfinite(function(params)) and not np.isfinite(norm(function, params))
+    yield Ask(("non-finite",), truth, model, params, batch, Y)
+
+
+@case
+def relu_in_an_lstm():
+    """keras-team/keras#2194 and #13221: with activation relu the loss is NaN or grows, tanh cures.
+
+    The inputs' products are taken before the scan, as fast code does.
+    """
+    hk = pytest.importorskip("haiku")
+    x = normal(0, 16, 200, 8)
+    y = (x[:, -20:, 0].mean(1) > 0).astype(int)
+
+    def network(phi):
+        def forward(x):
+            z = hk.Linear(128)(x)
+            orthogonal = hk.initializers.Orthogonal()
+            recurrent = hk.get_parameter("recurrent", (32, 128), init=orthogonal)
+
+            def step(state, z):
+                h, c = state
+                i, f, g, o = jnp.split(z + h @ recurrent, 4, -1)
+                c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * phi(g)
+                return (jax.nn.sigmoid(o) * phi(c), c), None
+
+            zero = jnp.zeros((len(x), 32))
+            (h, _), _ = jax.lax.scan(step, (zero, zero), jnp.swapaxes(z, 0, 1))
+            return hk.Linear(2)(h)
+
+        return hk.without_apply_rng(hk.transform(forward))
+
+    optimiser = optax.chain(optax.clip_by_global_norm(50.0), optax.nadam(1e-2))
+    for phi, said in (
+        (jax.nn.relu, ("exploding", "non-finite", *TOO_FAR)),
+        (jnp.tanh, ("vanishing", *WELL)),
+    ):
+        net = network(phi)
+        params = net.init(jax.random.key(0), x)
+        params, losses = fit(mean_loss(net.apply, x, y), params, optimiser, 30)
+        grows = not np.nan_to_num(losses, nan=np.inf).max() < 10
+        yield Ask(said, grows == (phi is jax.nn.relu), net, params, x, y, "cross_entropy",
+                  {"optimiser": optimiser})  # fmt: skip
+
+
 # 3. Units that are not dead, and units that are
+
+
+@case
+def batch_norm_after_relu():
+    """keras-team/keras#1802, #4618, #5465: is batch normalisation after ReLU wrong? It works."""
+    y = jnp.arange(48) % 4
+    x = normal(0, 4, 10, 10, 3)[y] + normal(1, 48, 10, 10, 3)
+
+    class Net(nnx.Module):
+        def __init__(self, norm, phi, rngs):
+            self.a, self.b = nnx.Conv(3, 8, (3, 3), rngs=rngs), nnx.Conv(8, 8, (3, 3), rngs=rngs)
+            self.m, self.n = norm(8, rngs=rngs), norm(8, rngs=rngs)
+            self.out = nnx.Linear(8, 4, rngs=rngs)
+            self.phi = phi
+
+        def __call__(self, x):
+            x = self.n(self.phi(self.b(self.m(self.phi(self.a(x))))))
+            return self.out(x.mean((1, 2)))
+
+    @nnx.jit
+    def step(net, optimiser):
+        def loss(net):
+            return optax.softmax_cross_entropy_with_integer_labels(net(x), y).mean()
+
+        optimiser.update(net, nnx.grad(loss)(net))
+
+    for norm_, phi in ((nnx.BatchNorm, nnx.relu), (nnx.LayerNorm, nnx.gelu)):
+        net = Net(norm_, phi, nnx.Rngs(0))
+        optimiser = nnx.Optimizer(net, optax.adam(1e-2), wrt=nnx.Param)
+        more = {"optimiser": optax.adam(1e-2)}
+        yield Ask(WELL, True, net, None, x, y, "cross_entropy", more)
+        for _ in range(60):
+            step(net, optimiser)
+        right = (net(x).argmax(1) == y).mean() > 0.9
+        yield Ask(WELL, right, net, None, x, y, "cross_entropy", more)
+
+
+@case
+def squared_relu():
+    """jax-ml/jax#12274, kyegomez-style feed-forward blocks: the square of ReLU is no fault."""
+
+    def model(params, x):
+        for w, v in params["blocks"]:
+            h = x / jnp.sqrt(jnp.mean(x**2, -1, keepdims=True) + 1e-6)
+            x = x + jnp.square(jax.nn.relu(h @ w)) @ v
+        return x @ params["head"]
+
+    blocks = [(normal(k, 16, 64) / 4, normal(k + 9, 64, 16) / 12) for k in range(4)]
+    params = {"blocks": blocks, "head": normal(30, 16, 4) / 4}
+    yield Ask(WELL, learns(mean_loss(model, X, Y), params), model, params, X, Y)
 
 
 @case
@@ -200,6 +495,29 @@ def narrow_relu_nets():
         params = layers(10 * seed, (16, 12, 12, 12, 4))
         truth = learns(mean_loss(mlp, X, Y), params, steps=600)
         yield Ask(WELL, truth, mlp, params, X, Y)
+
+
+@case
+def attention_and_softmax():
+    """nexri in karpathy/nanochat#58 compares activations: a block of attention is healthy."""
+
+    class Block(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            h = nn.LayerNorm()(x)
+            x = x + nn.MultiHeadDotProductAttention(num_heads=2)(h, h)
+            return x + nn.Dense(16)(jnp.square(nn.relu(nn.Dense(64)(nn.LayerNorm()(x)))))
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = Block()(Block()(nn.Dense(16)(x)))
+            return nn.Dense(4)(x.mean(1))
+
+    net, x = Net(), normal(0, 48, 6, 8)
+    variables, y = net.init(jax.random.key(0), x), labels(x)
+    truth = learns(mean_loss(net.apply, x, y), variables, optax.adam(3e-3))
+    yield Ask(WELL, truth, net, variables, x, y)
 
 
 @case
@@ -217,6 +535,20 @@ def residual_net_without_scale():
     params = {"first": ends[0], "blocks": params, "last": ends[1]}
     size = jnp.abs(model(params, X)).max()
     yield Ask(("exploding",), size > 1e6, model, params, X, Y)
+
+
+@case
+def pixels_that_kill_every_unit():
+    """DanielSlater/PyGamePlayer#7: inputs of 0 or 255; one step, and nothing is alive."""
+    x = jnp.where(normal(3, 64, 36) > 0, 255.0, 0.0)
+    y = TARGET + 3.0
+    function = mean_loss(mlp, x, y, SQUARES)
+    start = layers(0, (36, 32, 32, 1))
+    wreck = fit(function, start, optax.sgd(1e-3), 2)[0]
+    dead = (jnp.maximum(x @ wreck[0][0] + wreck[0][1], 0).max(0) == 0).all()
+    more = {"optimiser": optax.sgd(1e-3)}
+    yield Ask(TOO_FAR, True, mlp, start, x, y, SQUARES, more)
+    yield Ask(("dead units", "no path"), dead, mlp, wreck, x, y, SQUARES, more)
 
 
 @case
@@ -314,6 +646,59 @@ def a_model_that_insists_on_float32():
 
 
 @case
+def adam_at_the_rate_of_sgd():
+    """OpenNMT/OpenNMT-py#805: Adam is given 1.0, the default of another optimiser."""
+    module = equinox.nn.MLP(16, 4, 32, 3, jax.nn.relu, key=jax.random.key(0))
+    arrays, rest = equinox.partition(module, equinox.is_array)
+    model = lambda arrays, x: jax.vmap(equinox.combine(arrays, rest))(x)  # noqa: E731
+    function = mean_loss(model, X, Y)
+    for rate, said in ((1.0, TOO_FAR), (1e-3, WELL)):
+        _, losses = fit(function, arrays, optax.adam(rate), 100)
+        truth = runs_away(losses) == (said == TOO_FAR)
+        yield Ask(said, truth, module, None, X, Y, "cross_entropy",
+                  {"optimiser": optax.adam(rate)})  # fmt: skip
+
+
+@case
+def prices_of_houses():
+    """rstudio-conf-2020/dl-keras-tf#9: prices up to 755 000 and SGD at 0.1 give NaN at once."""
+    y = 180_000 + 60_000 * TARGET
+    params, optimiser = layers(0, (16, 32, 32, 1)), optax.sgd(0.1)
+    losses = fit(mean_loss(mlp, X, y, SQUARES), params, optimiser, 20)[1]
+    yield Ask(TOO_FAR, runs_away(losses), mlp, params, X, y, SQUARES, {"optimiser": optimiser})
+    y, optimiser = (y - y.mean()) / y.std(), optax.sgd(0.01)
+    learnt = learns(mean_loss(mlp, X, y, SQUARES), params, optimiser)
+    yield Ask(WELL, learnt, mlp, params, X, y, SQUARES, {"optimiser": optimiser})
+
+
+@case
+def weights_of_people():
+    """NeuraLegion/shainet#39: heights in metres to kilograms; the error becomes NaN."""
+    height = 1.65 + 0.1 * jnp.tanh(normal(0, 64, 1))
+    y = 61.3 * height - 39.1 + 0.5 * normal(1, 64, 1)
+    params = layers(20, (1, 32, 32, 1))
+    function = mean_loss(mlp, height, y, SQUARES)
+    _, fast = fit(function, params, optax.sgd(0.01), 20)
+    calm, slow = fit(function, params, optax.sgd(1e-4), 2000)
+    worse = fit(function, calm, optax.sgd(1e-3), 200)[1].max() > 3 * slow[-1]
+    more = {"optimiser": optax.sgd(0.01)}
+    yield Ask(TOO_FAR, runs_away(fast), mlp, params, height, y, SQUARES, more)
+    more = {"optimiser": optax.sgd(1e-4), "history": slow[::20]}
+    yield Ask(WELL, worse, mlp, calm, height, y, SQUARES, more)
+
+
+@case
+def line_through_unscaled_points():
+    """tensorflow/tensorflow#3148: x runs from 0 to 99, and SGD at 0.5 gives NaN."""
+    x = jnp.arange(100.0)[:, None]
+    params, optimiser = layers(0, (1, 1)), optax.sgd(0.5)
+    y = 0.1 * x + 0.3
+    losses = fit(mean_loss(mlp, x, y, SQUARES), params, optimiser, 50)[1]
+    yield Ask(TOO_FAR, runs_away(losses), mlp, params, x, y, SQUARES,
+              {"optimiser": optimiser})  # fmt: skip
+
+
+@case
 def rooms_and_square_feet():
     """BrainJS/brain.js#195: features from 1 to 10 000 go into sigmoids as they are."""
     x = jnp.array([3.0, 2.0, 1500.0]) * (1 + 0.3 * jnp.tanh(normal(0, 64, 3)))
@@ -358,6 +743,43 @@ def score_of_an_energy():
 
 
 # 8. Sequences
+
+
+@case
+def padded_sequences():
+    """keras-team/keras#7878 and #4594: what do the padded steps do to the gradient?
+
+    Behind an example's end the state is kept, so that a few short ones hide what the others lack.
+    """
+    x, length = normal(0, 48, 40, 8), jnp.where(jnp.arange(48) < 6, 2, 40)
+    mask = jnp.arange(40)[None] < length[:, None]
+    y = labels(x[:, 0])
+
+    def model(params, batch):
+        x, mask = batch
+
+        def step(h, row):
+            x, keep = row
+            new = jnp.tanh(x @ params["u"] + h @ params["w"] + params["b"])
+            return jnp.where(keep[:, None], new, h), None
+
+        rows = jnp.swapaxes(x, 0, 1), mask.T
+        h, _ = jax.lax.scan(step, jnp.zeros((len(x), 32)), rows)
+        return h @ params["v"]
+
+    def params(gain):
+        w = gain * jnp.linalg.qr(normal(1, 32, 32))[0]
+        return {"u": normal(2, 8, 32) * 0.03, "w": w, "b": jnp.zeros(32), "v": normal(3, 32, 4) / 5}
+
+    def reaches(params):  # the median example's share of the gradient that gets to the first input
+        loss = lambda x: mean_loss(model, (x, mask), y)(params)  # noqa: E731
+        g = jnp.linalg.norm(jax.grad(loss)(x), axis=-1)
+        return np.median(g[6:, 0] / g[6:, -1])
+
+    for gain, said in ((0.6, ("vanishing",)), (1.0, WELL)):
+        given = params(gain)
+        truth = reaches(given) < 1e-3 if gain < 1 else reaches(given) > 0.1
+        yield Ask(said, truth, model, given, (x, mask), y)
 
 
 # 9. Frozen, converged, and what a history shows
@@ -407,6 +829,20 @@ def half_of_the_net_held():
     truth = (kernel(after) == kernel(variables)).all()
     yield Ask(("frozen layer",), truth, net, variables, X, Y, "cross_entropy",
               {"optimiser": optimiser})  # fmt: skip
+
+
+@case
+def loop_that_drops_the_updates():
+    """jax-ml/jax#2097: the optimiser does not change the weights: the loop drops the new ones."""
+    params, optimiser = layers(0, (16, 32, 32, 4)), optax.chain(optax.adam(1e-3), monitor.record(1))
+    function, state, losses = mean_loss(mlp, X, Y), None, []
+    state = optimiser.init(params)
+    for _ in range(20):
+        value, gradient = jax.value_and_grad(function)(params)
+        _, state = optimiser.update(gradient, state, params)  # and never applied
+        losses.append(value)
+    more = {"history": monitor.read(state), "optimiser": optax.adam(1e-3)}
+    yield Ask(("frozen layer",), np.ptp(losses) == 0, mlp, params, X, Y, "cross_entropy", more)
 
 
 @case
