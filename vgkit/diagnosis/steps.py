@@ -13,7 +13,7 @@ from vgkit.grads.measure import Problem
 from vgkit.trace.traced import floating
 
 SLOWER, FASTER = (0.1, 1e-2, 1e-3, 1e-4), (1e2, 1e3, 1e4, 1e5, 1e6)
-WRECKED, WORTHWHILE, IDLE = 10.0, 0.2, 7e-4  # IDLE in each step
+WRECKED, WORTHWHILE, IDLE = 10.0, 0.05, 7e-4  # IDLE in each step
 MOST, LEAST, WORK = 30, 6, 3e7  # steps, if each takes so many multiplications
 
 
