@@ -212,6 +212,8 @@ def figure_unit() -> None:
     for colour, w, style in zip(plots.COLOURS, WEIGHTS, ("-", "--", "-.", ":"), strict=True):
         factor = w * np.asarray(activations.slope("sigmoid", w * a))
         axes.plot(a, factor, style, color=colour, label=f"w = {w}")
+        if w in (4, 20):
+            axes.fill_between(a, factor, color=colour, alpha=0.15, lw=0)
     axes.axhline(1, color="0.4", linewidth=0.8)
     axes.set(xlabel="input a, from the middle", ylabel="factor of the unit", ylim=(0, 5.2))
     axes.legend()
@@ -493,7 +495,7 @@ def questions() -> list[selfcheck.Question]:
             "For which inputs a is the factor of a sigmoid unit at least 1? Which curve is the "
             "length of that range, against the weight?",
             weights,
-            {"A": 0.6 * (1 - 4 / weights), "B": interval(weights), "C": 2.8 / weights},
+            {"A": 0.9 * (1 - 4 / weights), "B": interval(weights), "C": 1.8 / weights},
             {
                 "A": "In z the range does get longer and longer. But a is z divided by w, and in "
                 "the end that wins.",

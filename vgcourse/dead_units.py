@@ -512,7 +512,7 @@ def questions() -> list[selfcheck.Question]:
     return [
         selfcheck.number(
             "Of the 64 units of a layer 48 are dead. About which share of its error signal does "
-            "the layer below keep?",
+            "the layer before it keep?",
             (1 - 48 / 64) ** 0.5,
             right="A quarter of the units is left, and the size of a sum of many random terms goes "
             "with the square root of their number.",

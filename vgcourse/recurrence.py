@@ -124,6 +124,8 @@ def figure_compared() -> None:
 
 # Which number of the matrix decides?
 
+SHEAR = np.array([[0.8, 2.0], [0.0, 0.8]])
+"""A matrix of spectral radius 0.8, whose first powers stretch."""
 NILPOTENT = np.array([[8.0, 8.0], [-8.0, -8.0]])
 """A matrix that stretches a vector to 16 times its length, and leaves nothing if applied twice."""
 RADIUS_0 = "tanh, ρ = 0, σ₁ = 16"
@@ -147,18 +149,28 @@ def steep() -> tuple[recurrent.RNN, recurrent.State]:
     return recurrent.RNN(np.zeros((2, 1)), w, z - w @ np.tanh(z)), recurrent.State(np.tanh(z))
 
 
+def figure_stretched() -> None:
+    """Draw what powers of a matrix make of a circle of vectors."""
+    _, panels = plt.subplots(2, 2, figsize=(5.2, 2.4), sharex=True, sharey=True)
+    angle = np.linspace(0, 2 * np.pi, 201)
+    circle = np.stack([np.cos(angle), np.sin(angle)])
+    titles = {0: "a circle", 1: "after 1 step", 4: "after 4 steps", 20: "after 20 steps"}
+    for axes, (steps, title) in zip(panels.flat, titles.items(), strict=True):
+        axes.fill(*(np.linalg.matrix_power(SHEAR, steps) @ circle), alpha=0.3)
+        axes.plot(*(np.linalg.matrix_power(SHEAR, steps) @ circle))
+        axes.set(title=title, aspect="equal", xticks=range(-4, 5, 2), yticks=[-1, 0, 1])
+
+
 @cache
 def products() -> dict[str, Product]:
     """Three recurrences whose spectral radius is below 1, over 30 steps."""
-    linear = recurrent.RNN(
-        np.zeros((2, 1)), np.array([[0.8, 10.0], [0.0, 0.8]]), np.zeros(2), activation="identity"
-    )
+    linear = recurrent.RNN(np.zeros((2, 1)), SHEAR, np.zeros(2), activation="identity")
     doubling, fixed = steep()
     cell, x, _ = example()
     small = cell.replace(w_rec=0.95 * cell.w_rec)
     silence = jnp.zeros((30, 1))
     return {
-        "linear, ρ = 0.8, σ₁ = 10.1": _product(linear, silence),
+        "linear, ρ = 0.8, σ₁ = 2.3": _product(linear, silence),
         RADIUS_0: _product(doubling, silence, fixed),
         "tanh, ρ = 0.95, σ₁ = 0.95": _product(small, x[:30]),
     }
@@ -173,7 +185,7 @@ def _product(cell: recurrent.RNN, x: Array, start: recurrent.State | None = None
 def predict_products() -> selfcheck.Quiz:
     """Ask in which of three recurrences the product of Jacobians grows."""
     question = selfcheck.choice(
-        "Three recurrences: a linear one with ρ = 0.8 and σ₁ = 10.1, a tanh net with ρ = 0 and "
+        "Three recurrences: a linear one with ρ = 0.8 and σ₁ = 2.3, a tanh net with ρ = 0 and "
         "σ₁ = 16, and a tanh net with ρ = σ₁ = 0.95. In which of them can the product of 30 "
         "Jacobians stretch some vector?",
         {
@@ -554,6 +566,7 @@ def numbers() -> dict[str, float]:
         **start,
         **left,
         **{f"bound_{name}": factor**TIME for name, factor in above.items()},
+        "stretch": linear[1],
         "peak": linear.max(),
         "peak_at": linear.argmax(),
         "doubled": doubling[-1],
