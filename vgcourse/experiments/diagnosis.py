@@ -1,18 +1,17 @@
 """Score of `vgkit.diagnose` on the zoo, beside the rules in common use.
 
-    python -m vgcourse.experiments.diagnosis  measures everything anew and prints the tables
-        --drawn                               the same on networks drawn at random
-        --write                               keeps what was measured, in `vgcourse/_data`
+    python -m vgcourse.experiments.diagnosis  measures what is missing and prints the tables
+        --write                               keeps it, in `vgcourse/_data`
 
-The one fitted threshold of a rule comes from the first half of the zoo. The second half is no clean
-test of `diagnose`: its errors were seen while the tool and the labels' definitions were mended, and
-which network is in which half follows from the labels. The drawn networks are one: they were drawn
-once, after the tool was finished, by a seed not used before, and nothing was changed since.
+A run that was interrupted goes on where it was: what is measured lies in `_build`, truths for this
+`zoo`, verdicts for this `vgkit`. All networks were drawn by a seed that was not used before, after
+the last change of the tool, and are scored; a rule's fitted threshold comes from a half of them.
 """
 
+import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,10 @@ import numpy as np
 import vgkit
 from vgcourse.experiments import zoo
 
+ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parents[1] / "_data/diagnosis.json"
-DRAWN = RESULTS.with_name("diagnosis-drawn.json")
-DRAW = (20261121, 60)
-"""Seed and number of the drawn networks."""
+SEED = 20261128
+"""Of the drawn networks."""
 Records = dict[str, dict[str, Any]]
 Rule = Callable[[dict[str, float]], bool]
 
@@ -74,21 +73,59 @@ def verdicts(animal: zoo.Animal) -> list[str]:
     return list(report.verdicts)
 
 
+def judged(spec: zoo.Spec) -> dict[str, Any]:
+    """Verdicts on one network."""
+    return {"verdicts": verdicts(zoo.make(spec)[0])}
+
+
+def labelled(spec: zoo.Spec) -> dict[str, Any]:
+    """Truth and numbers of one network."""
+    animal, net = zoo.make(spec)
+    return {"truth": zoo.truth(animal, net), "numbers": numbers(spec, net)}
+
+
 def measure(spec: zoo.Spec) -> dict[str, Any]:
     """Truth, verdicts and numbers of one network."""
-    animal, net = zoo.make(spec)
-    return {
-        "truth": zoo.truth(animal, net),
-        "verdicts": verdicts(animal),
-        "numbers": numbers(spec, net),
-    }
+    return labelled(spec) | judged(spec)
+
+
+def collect(
+    name: str, sources: Iterable[Path], measure: Callable[[zoo.Spec], Any], specs: list[zoo.Spec]
+) -> Records:
+    """Measure every network that is not yet in a file in `_build`, which belongs to these sources.
+
+    Args:
+        name: Of the file, before a hash of the sources.
+        sources: Files that what is measured depends on.
+        measure: Function of one network.
+        specs: The networks.
+    """
+    text = b"".join(path.read_bytes() for path in sorted(sources))
+    path = ROOT / f"_build/zoo-{name}-{hashlib.sha256(text).hexdigest()[:12]}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    found = dict(map(json.loads, path.read_text().splitlines()))
+    with path.open("a") as file:
+        for spec in specs:
+            if spec.name not in found:
+                found[spec.name] = measure(spec)
+                print(json.dumps([spec.name, found[spec.name]]), file=file, flush=True)
+                print(spec.name, *found[spec.name].get("verdicts", ()), flush=True)
+    return found
 
 
 def halves(records: Records) -> tuple[Records, Records]:
-    """The half on which thresholds were fixed, and the half that is scored."""
-    names = zoo.halves({name: record["truth"] for name, record in records.items()})
-    first, second = ({name: records[name] for name in half} for half in names)
+    """Every second network, and the others."""
+    names = sorted(records)
+    first, second = ({name: records[name] for name in names[k::2]} for k in (0, 1))
     return first, second
+
+
+def interval(errors: int, count: int) -> tuple[float, float]:
+    """Wilson's interval of 95 % for a share."""
+    z, n = 1.96, max(count, 1)
+    middle, root = errors + z**2 / 2, z * np.sqrt(errors * (1 - errors / n) + z**2 / 4)
+    return float((middle - root) / (n + z**2)), float((middle + root) / (n + z**2))
 
 
 def score(
@@ -141,25 +178,26 @@ def load(path: Path = RESULTS) -> Records:
     return json.loads(path.read_text())
 
 
+def shown(errors: int, count: int) -> str:
+    """A share of errors with its interval."""
+    low, high = interval(errors, count)
+    return f"{errors} of {count} ({low:.0%} to {high:.0%})"
+
+
 def main() -> None:
     """Measure all networks and print the tables."""
-    drawn = "--drawn" in sys.argv
-    records = {}
-    for spec in zoo.drawn(*DRAW) if drawn else zoo.specs():
-        records[spec.name] = measure(spec)
-        ills = ", ".join(v for v in zoo.VERDICTS if records[spec.name]["truth"][v]) or "healthy"
-        said = ", ".join(records[spec.name]["verdicts"])
-        wrong = "; ".join(wrongly(records[spec.name]))
-        print(f"{spec.name:26} is: {ills:34} said: {said:34} {wrong}", flush=True)
-    first, second = halves(load() if drawn else records)
+    specs, kit = zoo.drawn(SEED), Path(vgkit.__file__).parent.rglob("*.py")
+    truths = collect("truths", [Path(zoo.__file__)], labelled, specs)
+    said = collect("verdicts", [Path(zoo.__file__), *kit], judged, specs)
+    records = {spec.name: truths[spec.name] | said[spec.name] for spec in specs}
+    for name, record in records.items():
+        if wrong := "; ".join(wrongly(record)):
+            print(f"{name:16} said: {', '.join(record['verdicts']):40} {wrong}")
     if "--write" in sys.argv:
-        path = DRAWN if drawn else RESULTS
-        path.write_text(json.dumps(records, indent=0, sort_keys=True) + "\n")
-    scored = records if drawn else second
-    print(f"\n{len(records)} networks, {len(scored)} of them scored:\n")
-    print("| looked for | rule | false alarms | misses |\n|---|---|---|---|")
-    for verdict, rule, alarms, well, misses, ill in table(first, scored):
-        print(f"| {verdict} | {rule} | {alarms} of {well} | {misses} of {ill} |")
+        RESULTS.write_text(json.dumps(records, indent=0, sort_keys=True) + "\n")
+    print("\n| looked for | rule | false alarms | misses |\n|---|---|---|---|")
+    for verdict, rule, alarms, well, misses, ill in table(halves(records)[0], records):
+        print(f"| {verdict} | {rule} | {shown(alarms, well)} | {shown(misses, ill)} |")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Labelled networks for `diagnose`: what ails each was measured here, without `diagnose`.
+"""Labelled networks for `diagnose`: drawn by a seed, and what ails each measured without it.
 
-Every network is a stack of equal hidden layers between an input and an output layer. A label is
-True, False or None; None means that the measurement falls between two lines drawn apart, so that
-either answer is right. The measurements are `truth` and the functions before it.
+Every network is a stack of equal hidden layers between an input and an output layer. `drawn` makes
+some after each of the `RECIPES`, which are meant to give healthy ones and those of every verdict.
+What a network has come out as is for `truth` to say. A label is True, False or None; None means
+that the measurement falls between two lines drawn apart, or that another ailment hides this one, so
+that either answer is right.
 """
 
-import hashlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,7 +22,8 @@ from vgkit import data
 EXAMPLES = 64
 VERDICTS = (
     "vanishing", "exploding", "dead units", "saturated", "underflow", "no path", "converged",
-    "learning rate too low", "frozen layer", "collapsed geometry",
+    "learning rate too low", "learning rate too high", "inputs or targets unscaled",
+    "frozen layer", "collapsed geometry", "non-finite",
 )  # fmt: skip
 FUNCTIONS = {
     "sigmoid": jax.nn.sigmoid,
@@ -41,7 +44,7 @@ class Spec(NamedTuple):
     """How a network is made.
 
     Attributes:
-        name: Says what it is, and decides which half it belongs to.
+        name: Its recipe and its number.
         phi: Activation.
         depth: Hidden layers.
         width: Units of each.
@@ -56,7 +59,8 @@ class Spec(NamedTuple):
         given: Optimiser and rate that `diagnose` is told; None for neither.
         told: Whether it is told the history of the training too.
         frozen: Hidden layers held in training.
-        noise: Standard deviation of what is added to a regression's targets.
+        black: Whether the first pixel is 0 in every digit.
+        missing: Whether a weight of the first layer is NaN.
         dtype: Number format of the parameters.
         seed: Of the weights.
     """
@@ -77,121 +81,170 @@ class Spec(NamedTuple):
     given: tuple[str, float] | None = None
     told: bool = False
     frozen: tuple[int, ...] = ()
-    noise: float = 0.0
+    black: bool = False
+    missing: bool = False
     dtype: str = "float32"
     seed: int = 0
 
 
-def specs() -> list[Spec]:
-    """All networks of the zoo."""
-    S = Spec
-    ce_fit, fit = ("adam", 1e-3, 600), ("sgd", 0.1, 60)
+Draw = np.random.Generator
+GOOD = (
+    ("relu", HE), ("relu", HE), ("leaky", HE), ("gelu", HE), ("tanh", 1.0), ("selu", 1.0),
+    ("elu", 1.2), ("silu", HE),
+)  # fmt: skip
+"""Activations with gains that suit them at the depths drawn here."""
+
+
+def pick(draw: Draw, *options: Any) -> Any:
+    """One of the options."""
+    return options[draw.integers(len(options))]
+
+
+def sound(draw: Draw) -> dict[str, Any]:
+    """Settings of a network that should learn: each recipe changes some of them."""
+    phi, gain = pick(draw, *GOOD)
+    depth = pick(draw, 2, 3, 5, 8)
+    block = pick(draw, "plain", "plain", "plain", "skip", "branch", "batch", "layer")
+    scaled = block in ("skip", "branch")
+    return {
+        "phi": phi, "gain": gain, "depth": depth, "width": pick(draw, 16, 24, 32), "block": block,
+        "scale": pick(draw, depth**-0.5, 0.0) if scaled else 1.0,
+        "loss": pick(draw, "cross_entropy", "mean_squared_error"),
+        "seed": int(draw.integers(10**6)),
+    }  # fmt: skip
+
+
+def healthy(draw: Draw) -> dict[str, Any]:
+    """Fresh, or on its way; sometimes told how it is trained."""
+    how = pick(draw, ("sgd", 0.03), ("adam", 1e-3))
+    train, told, known = pick(draw, None, None, (*how, 20)), *(draw.random(2) < 0.5)
+    given = how if known else None
+    return sound(draw) | {"train": train, "given": given, "told": bool(told and train)}
+
+
+def vanishing(draw: Draw) -> dict[str, Any]:
+    """Deep, with weights that are too small for the activation."""
+    phi, gain, depth = pick(
+        draw, ("sigmoid", 1.0, 8), ("sigmoid", HE, 12), ("tanh", UNIFORM, 16), ("tanh", 0.4, 12),
+        ("relu", 0.7, 12), ("leaky", 0.6, 12), ("silu", 0.8, 12),
+    )  # fmt: skip
+    return sound(draw) | {"phi": phi, "gain": gain, "depth": depth, "block": "plain", "scale": 1.0}
+
+
+def exploding(draw: Draw) -> dict[str, Any]:
+    """Deep, with weights or branches that are too large."""
+    phi, gain, depth, block = pick(
+        draw, ("relu", 3.0, 12, "plain"), ("leaky", 4.0, 8, "plain"), ("relu", 3.0, 12, "branch"),
+        ("tanh", 6.0, 12, "plain"), ("relu", 2 * HE, 12, "skip"), ("selu", 3.0, 12, "plain"),
+    )  # fmt: skip
+    parts = {"phi": phi, "gain": gain, "depth": depth, "block": block, "scale": 1.0}
+    return sound(draw) | parts | {"width": pick(draw, 24, 32)}
+
+
+def dead(draw: Draw) -> dict[str, Any]:
+    """ReLU behind biases that no digit overcomes."""
+    shift = float(draw.uniform(-6, -3))
+    return sound(draw) | {"phi": "relu", "gain": HE, "shift": shift, "block": "plain", "scale": 1.0}
+
+
+def saturated(draw: Draw) -> dict[str, Any]:
+    """Sigmoid or tanh with large weights, biases or inputs."""
+    phi, gain, shift, inputs = pick(
+        draw, ("tanh", 15.0, 0.0, 1.0), ("sigmoid", 60.0, 0.0, 1.0), ("tanh", 1.5, 0.0, 60.0),
+        ("sigmoid", 1.0, 8.0, 1.0), ("tanh", 1.0, 4.0, 1.0),
+    )  # fmt: skip
+    parts = {"phi": phi, "gain": gain, "shift": shift, "inputs": inputs}
+    return sound(draw) | parts | {"depth": pick(draw, 2, 3), "block": "plain", "scale": 1.0}
+
+
+def underflow(draw: Draw) -> dict[str, Any]:
+    """Signals below what float16 holds."""
+    depth, phi, gain = pick(draw, (8, "sigmoid", 1.0), (10, "tanh", 0.25), (8, "relu", 0.15))
+    parts = {"phi": phi, "gain": gain, "depth": depth, "dtype": "float16"}
+    return sound(draw) | parts | {"block": "plain", "scale": 1.0}
+
+
+def no_path(draw: Draw) -> dict[str, Any]:
+    """All weights are 0."""
+    parts = {"phi": pick(draw, "tanh", "gelu", "silu"), "gain": 0.0}
+    return sound(draw) | parts | {"depth": pick(draw, 3, 5), "block": "plain", "scale": 1.0}
+
+
+def converged(draw: Draw) -> dict[str, Any]:
+    """Trained until nothing is left to learn."""
+    how, told = pick(draw, ("adam", 3e-3), ("adam", 1e-2)), bool(draw.random() < 0.5)
+    parts = {"depth": pick(draw, 2, 3), "width": 32, "block": pick(draw, "plain", "layer")}
+    given = how if draw.random() < 0.5 else None
+    return sound(draw) | parts | {"scale": 1.0, "train": (*how, 1500), "given": given, "told": told}
+
+
+def too_low(draw: Draw) -> dict[str, Any]:
+    """A rate at which nothing happens."""
+    kind, most = pick(draw, ("sgd", -5.5), ("adam", -7.0))
+    return sound(draw) | {"given": (kind, float(10 ** draw.uniform(most - 2, most)))}
+
+
+def too_high(draw: Draw) -> dict[str, Any]:
+    """A rate at which the loss goes up."""
+    kind, least = pick(draw, ("sgd", 1.0), ("adam", 0.0))
+    given = kind, float(10 ** draw.uniform(least, least + 1))
+    return sound(draw) | {"block": "plain", "scale": 1.0, "given": given}
+
+
+def unscaled(draw: Draw) -> dict[str, Any]:
+    """Inputs or targets far from 1, and a rate that is made for such of 1."""
+    large, how = float(10 ** draw.uniform(1.7, 2.7)), pick(draw, ("sgd", 0.03), ("adam", 1e-3))
+    phi, gain = pick(draw, ("relu", HE), ("leaky", HE), ("gelu", HE), ("elu", 1.2))
+    parts = {"phi": phi, "gain": gain} | pick(
+        draw, {"inputs": large}, {"targets": large, "loss": "mean_squared_error"},
+        {"targets": 100 * large, "loss": "mean_squared_error"},
+    )  # fmt: skip
+    return sound(draw) | {"block": "plain", "scale": 1.0, "given": how} | parts
+
+
+def frozen(draw: Draw) -> dict[str, Any]:
+    """Some layers are held, by the optimiser or in the training that is told."""
+    made = sound(draw) | {"depth": pick(draw, 5, 8), "scale": 0.3}
+    how = pick(draw, ("sgd", 0.03), ("adam", 1e-3))
+    held = tuple(sorted({int(k) for k in draw.integers(made["depth"] - 1, size=pick(draw, 1, 2))}))
+    train, given = pick(draw, ((*how, 40), None), (None, how))
+    return made | {"frozen": held, "train": train, "given": given, "told": train is not None}
+
+
+def collapsed(draw: Draw) -> dict[str, Any]:
+    """So deep, or with biases so large, that all digits end alike."""
+    phi, gain, bias, depth = pick(
+        draw, ("sigmoid", 5.0, 1.0, 12), ("sigmoid", 6.0, 1.0, 14), ("relu", HE, 0.6, 35),
+        ("tanh", 1.4, 0.8, 30),
+    )  # fmt: skip
+    parts = {"phi": phi, "gain": gain, "bias": bias, "depth": depth, "loss": "cross_entropy"}
+    return sound(draw) | parts | {"block": "plain", "scale": 1.0, "width": pick(draw, 24, 32)}
+
+
+def missing(draw: Draw) -> dict[str, Any]:
+    """A weight that is NaN, or Adam in float16, whose epsilon is 0 there, and a black pixel."""
+    half = {"dtype": "float16", "black": True, "given": ("adam", 1e-3), "block": "plain"}
+    return sound(draw) | pick(draw, {"missing": True}, half | {"scale": 1.0})
+
+
+RECIPES: dict[str, tuple[Callable[[Draw], dict[str, Any]], int]] = {
+    "healthy": (healthy, 70), "vanishing": (vanishing, 20), "exploding": (exploding, 22),
+    "dead": (dead, 22), "saturated": (saturated, 22), "underflow": (underflow, 24),
+    "no-path": (no_path, 22), "converged": (converged, 24), "too-low": (too_low, 22),
+    "too-high": (too_high, 26), "unscaled": (unscaled, 28), "frozen": (frozen, 22),
+    "collapsed": (collapsed, 34), "missing": (missing, 22), "deep": (exploding, 8),
+}  # fmt: skip
+"""Every recipe, and how many networks are drawn after it."""
+
+
+def drawn(seed: int) -> list[Spec]:
+    """All networks of a seed."""
+    draw = np.random.default_rng(seed)
     return [
-        # Healthy, at the start.
-        S("relu-he-3", "relu", 3, gain=HE),
-        S("relu-he-10", "relu", 10, gain=HE),
-        S("relu-he-20", "relu", 20, gain=HE),
-        S("relu-he-20-wide", "relu", 20, 256, gain=HE),
-        S("relu-he-30-wide", "relu", 30, 128, gain=HE, seed=1),
-        S("relu-he-10-narrow", "relu", 10, 16, gain=HE, seed=2),
-        S("relu-he-6-very-narrow", "relu", 6, 8, gain=HE, seed=3),
-        S("leaky-he-15", "leaky", 15, gain=HE),
-        S("tanh-glorot-5", "tanh", 5),
-        S("tanh-glorot-20", "tanh", 20),
-        S("tanh-glorot-40", "tanh", 40, 128),
-        S("tanh-edge-30", "tanh", 30, 128, gain=1.12, bias=0.05),
-        S("selu-lecun-30", "selu", 30),
-        S("gelu-he-8", "gelu", 8, gain=HE),
-        S("silu-he-5", "silu", 5, gain=HE),
-        S("elu-he-12", "elu", 12, gain=1.2),
-        S("sigmoid-glorot-2", "sigmoid", 2),
-        S("sigmoid-4x-3", "sigmoid", 3, gain=4.0),
-        S("softplus-3", "softplus", 3, gain=1.5),
-        S("small-loss-tanh-8", "tanh", 8, loss="mean_squared_error", targets=1e-4, inputs=1e-2),
-        S("big-loss-tanh-8", "tanh", 8, loss="mean_squared_error", targets=1e4),
-        S("small-inputs-relu-8", "relu", 8, gain=HE, inputs=1e-3),
-        S("skip-scaled-30", "tanh", 30, block="skip", scale=30**-0.5),
-        S("branch-scaled-40", "relu", 40, gain=HE, block="branch", scale=40**-0.5),
-        S("rezero-30", "relu", 30, gain=HE, block="skip", scale=0.0),
-        S("batch-norm-relu-6", "relu", 6, block="batch"),
-        S("batch-norm-sigmoid-30", "sigmoid", 30, block="batch"),
-        S("layer-norm-tanh-12", "tanh", 12, block="layer"),
-        # Vanishing.
-        S("sigmoid-glorot-6", "sigmoid", 6),
-        S("sigmoid-glorot-12", "sigmoid", 12),
-        S("sigmoid-he-20", "sigmoid", 20, gain=HE),
-        S("sigmoid-4x-40", "sigmoid", 40, gain=4.0),
-        S("t1-tanh-uniform-15", "tanh", 15, 128, gain=UNIFORM),
-        S("t1-tanh-uniform-30", "tanh", 30, 256, gain=UNIFORM),
-        S("t1-relu-glorot-30", "relu", 30, 128),
-        S("relu-small-12", "relu", 12, gain=0.5),
-        S("silu-he-50", "silu", 50, gain=HE),
-        S("softplus-15", "softplus", 15),
-        S("tanh-biased-20", "tanh", 20, 128, gain=0.6, bias=0.5),
-        S("leaky-glorot-40", "leaky", 40, 128),
-        S("elu-small-25", "elu", 25, gain=0.6),
-        S("big-loss-sigmoid-10", "sigmoid", 10, loss="mean_squared_error", targets=1e5),
-        S("t2-plateau-sigmoid-8", "sigmoid", 8, train=("sgd", 0.3, 400), told=True,
-          given=("sgd", 0.3)),
-        S("t2-plateau-mse-7", "sigmoid", 7, loss="mean_squared_error", train=("sgd", 0.3, 400)),
-        S("t4-adam-sigmoid-10", "sigmoid", 10, train=("adam", 1e-3, 100), given=("adam", 1e-3),
-          told=True),
-        S("t4-adam-relu-glorot-25", "relu", 25, train=("adam", 1e-3, 30), given=("adam", 1e-3)),
-        S("skip-vanishing-none-12", "silu", 40, gain=1.0),
-        # Exploding.
-        S("tanh-normal-8", "tanh", 8, 128, gain=128**0.5),
-        S("tanh-2.5-30", "tanh", 30, 128, gain=2.5),
-        S("relu-3-12", "relu", 12, gain=3.0),
-        S("relu-2-40", "relu", 40, gain=2.0),
-        S("skip-unscaled-30", "relu", 30, gain=HE, block="skip"),
-        S("branch-unscaled-40", "relu", 40, gain=HE, block="branch"),
-        S("batch-norm-relu-50", "relu", 50, block="batch"),
-        S("leaky-3-15", "leaky", 15, gain=3.0, loss="mean_squared_error"),
-        S("selu-2-20", "selu", 20, gain=2.2),
-        # Dead, saturated.
-        S("dead-relu-5", "relu", 5, gain=HE, shift=-4.0),
-        S("dead-relu-3-wide", "relu", 3, 256, gain=HE, shift=-3.0),
-        S("mostly-dead-relu-4", "relu", 4, gain=HE, shift=-1.5),
-        S("dying-relu-6", "relu", 6, gain=HE, train=("sgd", 1.0, 5)),
-        S("biased-relu-4", "relu", 4, gain=HE, shift=-0.2),
-        S("saturated-tanh-3", "tanh", 3, gain=12.0),
-        S("saturated-inputs-tanh-4", "tanh", 4, inputs=100.0),
-        S("saturated-sigmoid-3", "sigmoid", 3, gain=40.0),
-        S("saturated-bias-sigmoid-5", "sigmoid", 5, shift=8.0),
-        # Numbers.
-        S("underflow-sigmoid-60", "sigmoid", 60, 32),
-        S("underflow-half-sigmoid-8", "sigmoid", 8, dtype="float16"),
-        S("underflow-relu-45", "relu", 45, gain=0.15),
-        S("no-path-tanh-zero-5", "tanh", 5, gain=0.0),
-        S("no-path-relu-zero-4", "relu", 4, gain=0.0),
-        S("no-path-gelu-zero-4", "gelu", 4, gain=0.0),
-        # Converged, slow, frozen.
-        S("converged-relu-3", "relu", 3, gain=HE, train=ce_fit, told=True),
-        S("converged-tanh-4", "tanh", 4, train=ce_fit, given=("sgd", 0.1)),
-        S("converged-relu-10", "relu", 10, gain=HE, train=ce_fit),
-        S("converged-mse-tanh-3", "tanh", 3, loss="mean_squared_error", train=("adam", 1e-3, 2000)),
-        S("converged-noise-tanh-1", "tanh", 2, 8, loss="mean_squared_error", noise=1.0,
-          train=("adam", 3e-3, 6000)),
-        S("fit-relu-4", "relu", 4, gain=HE, train=fit, given=("sgd", 0.1), told=True),
-        S("fit-tanh-10", "tanh", 10, train=fit, given=("sgd", 0.1), told=True),
-        S("fit-adam-relu-6", "relu", 6, gain=HE, train=("adam", 1e-3, 15), given=("adam", 1e-3)),
-        S("slow-relu-5", "relu", 5, gain=HE, given=("sgd", 1e-6)),
-        S("slow-tanh-6", "tanh", 6, train=("sgd", 1e-6, 50), told=True),
-        S("slow-tanh-4-told", "tanh", 4, train=("sgd", 1e-5, 50), told=True, given=("sgd", 1e-5)),
-        S("slow-adam-relu-5", "relu", 5, gain=HE, given=("adam", 1e-8)),
-        S("slow-adam-tanh-8", "tanh", 8, train=("adam", 1e-8, 50), told=True),
-        S("slow-selu-10", "selu", 10, given=("sgd", 3e-6)),
-        S("rate-fine-relu-5", "relu", 5, gain=HE, given=("sgd", 0.03)),
-        S("rate-fine-adam-tanh-8", "tanh", 8, given=("adam", 1e-3)),
-        S("frozen-relu-5", "relu", 5, gain=HE, train=("sgd", 0.05, 40), frozen=(0, 1), told=True),
-        S("frozen-adam-tanh-6", "tanh", 6, train=("adam", 1e-3, 40), frozen=(2,), told=True),
-        S("frozen-given-tanh-5", "tanh", 5, given=("sgd", 0.1), frozen=(1,)),
-        # Collapsed.
-        S("t7-relu-he-60", "relu", 60, 64, gain=HE, seed=5),
-        S("t7-relu-he-60-b", "relu", 60, 128, gain=HE, seed=6),
-        S("t7-biased-relu-40", "relu", 40, 128, gain=HE, bias=1.0, seed=7),
-        S("t7-biased-tanh-30", "tanh", 30, 128, gain=1.3, bias=0.6),
-    ]  # fmt: skip
+        Spec(f"{name}-{number:02}", **recipe(draw))
+        for name, (recipe, count) in RECIPES.items()
+        for number in range(count)
+    ]
 
 
 class Animal(NamedTuple):
@@ -235,16 +288,16 @@ def phi(name: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def batch(spec: Spec) -> tuple[np.ndarray, np.ndarray]:
-    """Digits; as targets of a regression a function of them, or the same with noise."""
+    """Digits; as targets of a regression a function of them."""
     digits = data.digits()
-    x = np.asarray(digits.x_train[:EXAMPLES], np.float64)
+    x = np.array(digits.x_train[:EXAMPLES], np.float64)
+    if spec.black:
+        x[:, 0] = 0
     if spec.loss == "cross_entropy":
         return x * spec.inputs, np.asarray(digits.y_train[:EXAMPLES])
     random = np.random.default_rng(99)
     w = random.standard_normal((64, 3)) / 8
-    if spec.noise:  # each input is seen four times, with different targets
-        x = np.repeat(x[: EXAMPLES // 4], 4, axis=0)
-    y = 1.0 + np.sin(x @ w) + spec.noise * random.standard_normal((EXAMPLES, 3))
+    y = 1.0 + np.sin(x @ w)
     return x * spec.inputs, y * spec.targets
 
 
@@ -254,8 +307,10 @@ def start(spec: Spec) -> Net:
     n, m = spec.width, spec.depth - 1
     outputs = 10 if spec.loss == "cross_entropy" else 3
     normal = random.standard_normal
+    first = normal((1, 64, n)) * spec.gain / 8
+    first[0, 3, 3] = np.nan if spec.missing else first[0, 3, 3]
     return {
-        "w0": normal((1, 64, n)) * spec.gain / 8,
+        "w0": first,
         "w": normal((1, m, n, n)) * spec.gain * n**-0.5,
         "v": normal((1, n, outputs)) * (spec.gain > 0) * n**-0.5,
         "b0": normal((1, n)) * spec.bias + spec.shift,
@@ -465,11 +520,25 @@ def between(value: float, no: float | int, yes: float | int) -> bool | None:
     return True if value <= yes else False if value >= no else None
 
 
-def sensitivity(now: Pass) -> float:
-    """Size of dL/dh at the first hidden layer over that at the last; NaN for zeros."""
-    early, late = (np.linalg.norm(d / (np.abs(d).max() or 1)) * np.abs(d).max()
-                   for d in (now.by_h[0], now.by_h[-1]))  # fmt: skip
-    return float(early / late) if early > 0 and late > 0 else np.nan
+def sensitivity(spec: Spec, now: Pass) -> tuple[float, float]:
+    """Size of dL/dz at the first hidden layer over that at the last; NaN for zeros.
+
+    Over all examples, and of the median of those that have any. Where skips or norms stand between
+    layers, dL/dh takes the place of dL/dz.
+    """
+    early, late = (now.by_h[k][0] * (phi(spec.phi, now.z[k])[1][0] if spec.block == "plain" else 1)
+                   for k in (0, -1))  # fmt: skip
+    size = np.abs(early).max() or 1.0
+    early, late = (np.linalg.norm(d / size, axis=1) for d in (early, late))
+    with np.errstate(all="ignore"):
+        whole = np.linalg.norm(early) / np.linalg.norm(late) if late.any() else np.nan
+        median = np.median(early[late > 0] / late[late > 0]) if late.any() else np.nan
+    return (float(whole), float(median)) if early.any() else (np.nan, np.nan)
+
+
+def agreed(one: bool | None, other: bool | None) -> bool | None:
+    """What both say, None where they differ."""
+    return one if one is other else None
 
 
 def flat_share(spec: Spec, now: Pass) -> float:
@@ -550,12 +619,38 @@ def idle(spec: Spec, net: Net) -> bool:
     return fall(spec, "sgd", 25, rates, net, held) > whole - 0.02
 
 
+def finite(animal: Animal) -> bool:
+    """Whether the gradient and the first update are finite in the network's own format, by JAX."""
+
+    def loss(params: dict) -> Any:
+        output = animal.model(params, animal.x)
+        if animal.spec.loss == "mean_squared_error":
+            return jnp.mean((output - animal.y) ** 2)
+        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(output), animal.y[:, None], 1))
+
+    after = jax.jit(jax.grad(loss))(animal.params)
+    if animal.optimiser is not None:
+        state = animal.optimiser.init(animal.params)
+        after = after, animal.optimiser.update(after, state, animal.params)[0]
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(after))
+
+
+def wrecked(history: np.ndarray, level: float) -> bool | None:
+    """Whether a run ends high above a level, or in no number; None where it only went up."""
+    end, worst = np.nan_to_num([history[-5:].mean(), history.max()], nan=np.inf, posinf=np.inf)
+    if end > 3 * level and worst > 30 * level:
+        return True
+    return None if end > 0.98 * level or worst > 3 * level else False
+
+
 @np.errstate(all="ignore")
 def truth(animal: Animal, net: Net) -> dict[str, bool | None]:
     """What ails a network, by measurement in float64.
 
-    - vanishing: `sensitivity` below 1e-3 (not above 3e-2), and the first layers are `idle`.
-    - exploding: `sensitivity` above 1e3 (not below 30).
+    - non-finite: a gradient, or the optimiser's first update, is no number in the network's own
+      format. It leaves everything else open.
+    - vanishing: both of `sensitivity` below 1e-3 (not above 3e-2), and the first layers are `idle`.
+    - exploding: `sensitivity` over all examples above 1e3 (not below 30).
     - dead units: `dead_share` above 0.8 (not below 0.5), or a whole layer that is 0 on the batch
       and still is after 20 steps of gradient descent.
     - saturated: `flat_share` above 0.7 (not below 0.35).
@@ -566,6 +661,12 @@ def truth(animal: Animal, net: Net) -> dict[str, bool | None]:
       best constant output (not: by more than 0.05), and it is below 0.8 of it.
     - learning rate too low: 100 steps as told lower the loss by less than 2 % (not: more than
       10 %), and at 10^2 to 10^6 times the rate by more than 30 %. Left open where nothing is told.
+    - learning rate too high: 40 steps as told end more than 3 times, and come more than 30 times,
+      as high as the start and a constant, and at 10^-1 to 10^-4 times the rate the loss falls by
+      more than 30 % (not: the loss falls and never comes above 3 times that).
+    - inputs or targets unscaled: RMS above 15 (not below 4), 100 steps as told end above 0.7 of
+      the constant's loss, and on data of RMS 1 take more than 30 % off it. Where this is so,
+      whether the rate is right is left open.
     - frozen layer: hidden layers were held, or will be.
     - collapsed geometry: the last hidden layer gives inputs a mean cosine above 0.985, and 80
       steps of gradient descent at the best of four rates take less than 30 % off the loss (not: a
@@ -573,22 +674,20 @@ def truth(animal: Animal, net: Net) -> dict[str, bool | None]:
       reason.
     """
     spec = animal.spec
+    if not finite(animal):
+        return dict.fromkeys(VERDICTS) | {"non-finite": True}
     x, y = batch(spec)
     now = passes(spec, net, x, y)
     loss, constant = float(now.loss[0]), baseline(spec, y)
-    ratio = sensitivity(now)
-    told = spec.given or (spec.told and spec.train)
-    labels: dict[str, bool | None] = {
-        "vanishing": between(ratio, 3e-2, 1e-3),
-        "exploding": between(ratio, 30, 1e3),
+    ratios = sensitivity(spec, now)
+    told = spec.given or (spec.train if spec.told else None)
+    labels: dict[str, bool | None] = dict.fromkeys(VERDICTS, False) | {
+        "vanishing": agreed(*(between(ratio, 3e-2, 1e-3) for ratio in ratios)),
+        "exploding": between(ratios[0], 30, 1e3),
         "dead units": between(dead_share(spec, net, x), 0.5, 0.8),
         "saturated": between(flat_share(spec, now), 0.35, 0.7),
         "underflow": between(lost_share(animal, net), 0.01, 0.1),
-        "no path": False,
-        "converged": False,
-        "learning rate too low": False if told else None,
         "frozen layer": bool(spec.frozen),
-        "collapsed geometry": False,
     }
     if labels["vanishing"] and not idle(spec, net):
         labels["vanishing"] = None
@@ -602,13 +701,9 @@ def truth(animal: Animal, net: Net) -> dict[str, bool | None]:
     if loss < 0.8 * constant:
         gain = fall(spec, "adam", 200, [1e-5, 1e-4, 1e-3, 1e-2], net) * loss / constant
         labels["converged"] = between(gain, 0.05, 0.01)
-    sick = any(labels[v] is not False for v in VERDICTS[:7] if v != "learning rate too low")
-    if told and not sick:
-        kind, rate = told[:2]
-        as_told = fall(spec, kind, 100, [rate], net)
-        faster = fall(spec, kind, 100, rate * 10.0 ** np.arange(2, 7), net)
-        if faster > 0.3:
-            labels["learning rate too low"] = between(as_told, 0.1, 0.02)
+    labels |= of_rate(spec, net, told, labels) | of_scale(spec, net, told)
+    if labels["inputs or targets unscaled"]:
+        labels |= dict.fromkeys(("learning rate too low", "learning rate too high"))
     similar = cosine(now.h[-1][0])
     open_anyway = labels["no path"] or labels["dead units"] or labels["converged"] is not False
     if open_anyway or (labels["vanishing"] and similar > 0.97):
@@ -622,52 +717,33 @@ def truth(animal: Animal, net: Net) -> dict[str, bool | None]:
     return labels
 
 
-def drawn(seed: int, count: int) -> list[Spec]:
-    """Networks that nobody chose: every part is drawn."""
-    draw = np.random.default_rng(seed)
-    found = []
-    for number in range(count):
-        depth, width = (
-            int(draw.choice([2, 3, 5, 8, 12, 18, 25, 35])),
-            int(draw.choice([8, 32, 128])),
-        )
-        block = str(draw.choice(["plain", "plain", "plain", "skip", "branch", "batch", "layer"]))
-        scale = float(draw.choice([1.0, depth**-0.5, 0.0])) if block in ("skip", "branch") else 1.0
-        regression, trained, told = draw.random(3) < (0.5, 0.4, 0.5)
-        optimiser, rate = str(draw.choice(["sgd", "adam"])), float(10 ** draw.uniform(-6, -1))
-        train = (optimiser, {"sgd": 0.05, "adam": 1e-3}[optimiser], int(draw.choice([50, 300])))
-        found.append(
-            Spec(
-                f"drawn-{number:03}", str(draw.choice(list(FUNCTIONS))), depth, width,
-                gain=float(draw.choice([UNIFORM, 1.0, 1.2, HE, 2.0, 3.0])),
-                bias=float(draw.choice([0.0, 0.0, 0.1, 0.5])),
-                shift=float(draw.choice([0.0, 0.0, 0.0, 0.0, -1.0, 1.0])),
-                block=block, scale=scale,
-                loss="mean_squared_error" if regression else "cross_entropy",
-                inputs=float(10 ** draw.uniform(-2, 1)),
-                targets=float(10 ** draw.uniform(-2, 2)) if regression else 1.0,
-                train=train if trained else None,
-                given=(train[:2] if trained else (optimiser, rate)) if told else None,
-                seed=int(draw.integers(1000)),
-            )
-        )  # fmt: skip
-    return found
+def of_rate(spec: Spec, net: Net, told: Any, labels: dict) -> dict[str, bool | None]:
+    """The labels of the learning rate."""
+    if not told:
+        return {"learning rate too low": None, "learning rate too high": None}
+    kind, rate = told[:2]
+    _, history = train(spec, kind, 100, rate * 10.0 ** np.arange(-4, 7), net)
+    fallen = 1 - np.nan_to_num(history[-1], nan=np.inf) / history[0]
+    level = max(float(history[0, 4]), baseline(spec, batch(spec)[1]))
+    high = wrecked(history[:41, 4], level)
+    if high and fallen[:4].max() < 0.3:
+        high = None
+    low: bool | None = False
+    if not any(labels[v] is not False for v in VERDICTS[:7]) and fallen[6:].max() > 0.3:
+        low = between(fallen[4], 0.1, 0.02)
+    return {"learning rate too low": low, "learning rate too high": high}
 
 
-def halves(labels: dict[str, dict[str, bool | None]]) -> tuple[list[str], list[str]]:
-    """Names of the half on which thresholds are fixed, and of the half that is scored.
-
-    Networks with the same ailments are put in the order of a hash of their name and dealt out in
-    turn.
-    """
-    groups: dict[tuple, list[str]] = {}
-    for name, truth in labels.items():
-        groups.setdefault(tuple(v for v in VERDICTS if truth[v]), []).append(name)
-    dealt: tuple[list[str], list[str]] = ([], [])
-    turn = 0
-    for key in sorted(groups):
-        order = sorted(groups[key], key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-        for name in order:
-            dealt[turn % 2].append(name)
-            turn += 1
-    return dealt
+def of_scale(spec: Spec, net: Net, told: Any) -> dict[str, bool | None]:
+    """The label of the data's scale."""
+    x, y = batch(spec)
+    regression = spec.loss == "mean_squared_error"
+    size = max(np.sqrt(np.mean(part**2)) for part in (x, *([y] if regression else [])))
+    large = between(size, 4.0, 15.0)
+    if large:
+        kind, rate = told[:2] if told else ("adam", 1e-3)
+        _, raw = train(spec, kind, 100, [rate], net)
+        fails = not raw[-1, 0] < 0.7 * baseline(spec, y)
+        scaled = spec._replace(inputs=1.0, targets=1.0)
+        large = True if fails and fall(scaled, kind, 100, [rate], net) > 0.3 else None
+    return {"inputs or targets unscaled": large}
