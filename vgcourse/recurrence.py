@@ -156,8 +156,9 @@ def figure_stretched() -> None:
     circle = np.stack([np.cos(angle), np.sin(angle)])
     titles = {0: "a circle", 1: "after 1 step", 4: "after 4 steps", 20: "after 20 steps"}
     for axes, (steps, title) in zip(panels.flat, titles.items(), strict=True):
-        axes.fill(*(np.linalg.matrix_power(SHEAR, steps) @ circle), alpha=0.3)
-        axes.plot(*(np.linalg.matrix_power(SHEAR, steps) @ circle))
+        x, y = np.linalg.matrix_power(SHEAR, steps) @ circle
+        axes.fill(x, y, color=plots.COLOURS[0], alpha=0.3)
+        axes.plot(x, y, color=plots.COLOURS[0])
         axes.set(title=title, aspect="equal", xticks=range(-4, 5, 2), yticks=[-1, 0, 1])
 
 
