@@ -331,8 +331,11 @@ def figure_batches() -> None:
     _, axes = plt.subplots(figsize=(5.2, 3.4))
     for number, name in enumerate(BATCHES):
         values = 100 * batches().dead[:, number]
-        marker, x = "os^"[number], np.arange(1, 21)
-        plots.spread(axes, x, values, name, (0, 2, 3)[number], marker=marker)
+        middle = np.median(values, axis=0)
+        bars = middle - values.min(axis=0), values.max(axis=0) - middle
+        x = np.arange(1, 21) + 0.25 * (number - 1)  # side by side, so that no bar hides another
+        style = {"color": plots.COLOURS[(0, 2, 3)[number]], "markersize": 4, "elinewidth": 0.8}
+        axes.errorbar(x, middle, bars, fmt=f"-{'os^'[number]}", label=name, **style)
     axes.set(xlabel="layer (1 is nearest the input)", ylabel="units dead on the batch, %")
     axes.set_xticks([1, 5, 10, 15, 20])
     axes.legend(loc="upper left")
