@@ -22,8 +22,7 @@ from vgcourse.experiments import zoo
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parents[1] / "_data/diagnosis.json"
-SEED = 20261128
-"""Of the drawn networks."""
+SEED = 20261128  # of the drawn networks
 Records = dict[str, dict[str, Any]]
 Rule = Callable[[dict[str, float]], bool]
 
@@ -84,28 +83,16 @@ def labelled(spec: zoo.Spec) -> dict[str, Any]:
     return {"truth": zoo.truth(animal, net), "numbers": numbers(spec, net)}
 
 
-def measure(spec: zoo.Spec) -> dict[str, Any]:
-    """Truth, verdicts and numbers of one network."""
-    return labelled(spec) | judged(spec)
-
-
 def collect(
     name: str, sources: Iterable[Path], measure: Callable[[zoo.Spec], Any], specs: list[zoo.Spec]
 ) -> Records:
-    """Measure every network that is not yet in a file in `_build`, which belongs to these sources.
-
-    Args:
-        name: Of the file, before a hash of the sources.
-        sources: Files that what is measured depends on.
-        measure: Function of one network.
-        specs: The networks.
-    """
+    """Measure every network that is not yet in the file in `_build` for these sources."""
     text = b"".join(path.read_bytes() for path in sorted(sources))
     path = ROOT / f"_build/zoo-{name}-{hashlib.sha256(text).hexdigest()[:12]}.jsonl"
     path.parent.mkdir(exist_ok=True)
-    path.touch()
-    found = dict(map(json.loads, path.read_text().splitlines()))
-    with path.open("a") as file:
+    with path.open("a+") as file:
+        file.seek(0)
+        found = dict(map(json.loads, file))
         for spec in specs:
             if spec.name not in found:
                 found[spec.name] = measure(spec)

@@ -41,58 +41,35 @@ HE, GLOROT, UNIFORM = 2**0.5, 1.0, 3**-0.5
 
 
 class Spec(NamedTuple):
-    """How a network is made.
+    """How a network is made."""
 
-    Attributes:
-        name: Its recipe and its number.
-        phi: Activation.
-        depth: Hidden layers.
-        width: Units of each.
-        gain: Standard deviation of a weight times the square root of its fan-in.
-        bias: Standard deviation of a bias.
-        shift: Added to every bias.
-        block: plain, skip (h + scale * phi(z)), branch (h + scale * W phi(h)), batch or layer.
-        scale: Of the branches.
-        loss: "cross_entropy" or "mean_squared_error".
-        inputs, targets: Factors on the data.
-        train: Optimiser, rate and steps of the training before the diagnosis.
-        given: Optimiser and rate that `diagnose` is told; None for neither.
-        told: Whether it is told the history of the training too.
-        frozen: Hidden layers held in training.
-        black: Whether the first pixel is 0 in every digit.
-        missing: Whether a weight of the first layer is NaN.
-        dtype: Number format of the parameters.
-        seed: Of the weights.
-    """
-
-    name: str
+    name: str  # its recipe and its number
     phi: str
-    depth: int
+    depth: int  # hidden layers
     width: int = 64
-    gain: float = 1.0
-    bias: float = 0.0
-    shift: float = 0.0
-    block: str = "plain"
-    scale: float = 1.0
-    loss: str = "cross_entropy"
-    inputs: float = 1.0
+    gain: float = 1.0  # standard deviation of a weight times the square root of its fan-in
+    bias: float = 0.0  # standard deviation
+    shift: float = 0.0  # added to every bias
+    block: str = "plain"  # or skip (h + scale phi(z)), branch (h + scale W phi(h)), batch, layer
+    scale: float = 1.0  # of the branches
+    loss: str = "cross_entropy"  # or "mean_squared_error"
+    inputs: float = 1.0  # factor on the data
     targets: float = 1.0
-    train: tuple[str, float, int] | None = None
-    given: tuple[str, float] | None = None
-    told: bool = False
-    frozen: tuple[int, ...] = ()
-    black: bool = False
-    missing: bool = False
-    dtype: str = "float32"
-    seed: int = 0
+    train: tuple[str, float, int] | None = None  # optimiser, rate and steps before the diagnosis
+    given: tuple[str, float] | None = None  # optimiser and rate that `diagnose` is told
+    told: bool = False  # whether it is told the history of the training too
+    frozen: tuple[int, ...] = ()  # hidden layers held in training
+    black: bool = False  # whether the first pixel is 0 in every digit
+    missing: bool = False  # whether a weight of the first layer is NaN
+    dtype: str = "float32"  # of the parameters
+    seed: int = 0  # of the weights
 
 
 Draw = np.random.Generator
-GOOD = (
+GOOD = (  # activations with gains that suit them at the depths drawn here
     ("relu", HE), ("relu", HE), ("leaky", HE), ("gelu", HE), ("tanh", 1.0), ("selu", 1.0),
     ("elu", 1.2), ("silu", HE),
 )  # fmt: skip
-"""Activations with gains that suit them at the depths drawn here."""
 
 
 def pick(draw: Draw, *options: Any) -> Any:
@@ -536,11 +513,6 @@ def sensitivity(spec: Spec, now: Pass) -> tuple[float, float]:
     return (float(whole), float(median)) if early.any() else (np.nan, np.nan)
 
 
-def agreed(one: bool | None, other: bool | None) -> bool | None:
-    """What both say, None where they differ."""
-    return one if one is other else None
-
-
 def flat_share(spec: Spec, now: Pass) -> float:
     """Largest share, over layers, of slopes below a tenth of the largest."""
     if spec.phi not in ("sigmoid", "tanh"):
@@ -561,6 +533,14 @@ def dead_share(spec: Spec, net: Net, x: np.ndarray) -> float:
     return max(float(np.mean((z[0] <= 0).all(axis=0))) for z in zs)
 
 
+def mean_loss(animal: Animal, params: dict) -> Any:
+    """As the user has it, in the network's own format."""
+    output = animal.model(params, animal.x)
+    if animal.spec.loss == "mean_squared_error":
+        return jnp.mean((output - animal.y) ** 2)
+    return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(output), animal.y[:, None], 1))
+
+
 def lost_share(animal: Animal, net: Net) -> float:
     """Share of the first layer's weight gradient that JAX makes 0 and that is only too small."""
     spec = animal.spec
@@ -571,11 +551,7 @@ def lost_share(animal: Animal, net: Net) -> float:
         return 0.0
 
     def loss(w: Any) -> Any:
-        first = animal.params["first"] | {"w": w}
-        output = animal.model(animal.params | {"first": first}, animal.x)
-        if spec.loss == "mean_squared_error":
-            return jnp.mean((output - animal.y) ** 2)
-        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(output), animal.y[:, None], 1))
+        return mean_loss(animal, animal.params | {"first": animal.params["first"] | {"w": w}})
 
     own = jax.grad(loss)(animal.params["first"]["w"])
     return float(np.mean((np.asarray(own) == 0) & small))
@@ -621,14 +597,7 @@ def idle(spec: Spec, net: Net) -> bool:
 
 def finite(animal: Animal) -> bool:
     """Whether the gradient and the first update are finite in the network's own format, by JAX."""
-
-    def loss(params: dict) -> Any:
-        output = animal.model(params, animal.x)
-        if animal.spec.loss == "mean_squared_error":
-            return jnp.mean((output - animal.y) ** 2)
-        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(output), animal.y[:, None], 1))
-
-    after = jax.jit(jax.grad(loss))(animal.params)
+    after = jax.jit(jax.grad(partial(mean_loss, animal)))(animal.params)
     if animal.optimiser is not None:
         state = animal.optimiser.init(animal.params)
         after = after, animal.optimiser.update(after, state, animal.params)[0]
@@ -680,9 +649,10 @@ def truth(animal: Animal, net: Net) -> dict[str, bool | None]:
     now = passes(spec, net, x, y)
     loss, constant = float(now.loss[0]), baseline(spec, y)
     ratios = sensitivity(spec, now)
+    whole, median = (between(ratio, 3e-2, 1e-3) for ratio in ratios)
     told = spec.given or (spec.train if spec.told else None)
     labels: dict[str, bool | None] = dict.fromkeys(VERDICTS, False) | {
-        "vanishing": agreed(*(between(ratio, 3e-2, 1e-3) for ratio in ratios)),
+        "vanishing": whole if whole is median else None,
         "exploding": between(ratios[0], 30, 1e3),
         "dead units": between(dead_share(spec, net, x), 0.5, 0.8),
         "saturated": between(flat_share(spec, now), 0.35, 0.7),
