@@ -175,6 +175,8 @@ def test_flax():
     linen, module, x = Linen(), Nnx(nnx.Rngs(0)), X.astype(jnp.float32)
     variables = linen.init(KEY, x)
     expected = ["params/hidden/kernel", "params/Dense_0/kernel"]
+    with pytest.raises(ValueError, match="params must be the variables"):
+        trace.read(linen, variables["params"], x)
     assert names(linen, variables, x) == names(linen.apply, variables, x) == expected
     assert names(module, None, x) == ["conv/kernel", "output/kernel"]
     layers = trace.read(module, None, x).layers

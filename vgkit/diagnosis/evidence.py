@@ -68,7 +68,7 @@ class Experiment:
         data = {op.h for op in traced.graph.layers}
         run = measure_model(traced, problem.losses, data | slope_variables(traced))
 
-        @jax.jit
+        @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
         def measured(parameters: Any, inputs: Any, y: Any) -> Measured:
             back = run(parameters, inputs, y)
             outputs, recorded = back.aux

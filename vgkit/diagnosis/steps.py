@@ -37,7 +37,7 @@ class Copy:
         def value(parameters: Any, inputs: Any, y: Any) -> Any:
             return jnp.mean(problem.losses(model.function(parameters, inputs), y))
 
-        options = {"xla_allow_excess_precision": False}
+        options = {"xla_allow_excess_precision": False, "xla_backend_optimization_level": 0}
         gradient = jax.jit(jax.value_and_grad(value), compiler_options=options)
         self.gradient: Callable = lambda parameters: gradient(parameters, *batch)
         self.value: Callable = lambda parameters: self.gradient(parameters)[0]

@@ -10,16 +10,9 @@ import numpy as np
 
 from vgkit._numbers import l2
 from vgkit._typeset import typeset
+from vgkit.diagnosis import steps
 from vgkit.diagnosis.facts import LEARNT, Facts
-from vgkit.diagnosis.steps import (  # noqa: F401
-    IDLE,
-    WORTHWHILE,
-    WRECKED,
-    gain,
-    late,
-    thrown,
-    wrecked,
-)
+from vgkit.diagnosis.steps import IDLE, WORTHWHILE, gain, late, thrown, wrecked
 
 VANISHING, EXPLODING, DEAD, SATURATED, UNDERFLOWED = 1e-2, 1e2, 0.5, 0.5, 0.05
 COLLAPSED, COLLAPSED_LAYERS, COLLAPSED_LAST = 0.015, 3, 1e-4
@@ -39,7 +32,7 @@ class Line(NamedTuple):
 
 def _lines() -> dict[str, Line]:
     table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-    texts = [{k: v.format(**globals()) for k, v in of.items() if k != "remedies"}
+    texts = [{k: v.format(**vars(steps) | globals()) for k, v in of.items() if k != "remedies"}
              for of in table.values()]  # fmt: skip
     rows = zip(table.items(), texts, strict=True)
     return {name: Line(**text, remedies=tuple(of["remedies"])) for (name, of), text in rows}

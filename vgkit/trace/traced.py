@@ -6,6 +6,7 @@ import functools
 import inspect
 import itertools
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -70,11 +71,26 @@ def read_model(model: Any, params: Any, x: Any) -> Model:
     try:
         outputs = jax.eval_shape(of_arrays, parameters, inputs)
     except Exception as error:  # whatever the user's function raises
+        raised = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        hint = next((f"; {hint}" for name, hint in HINTS.items() if re.search(name, raised)), "")
         raise ValueError(
             "model must be a function (params, x) of the parameters and the whole batch; "
-            f"called so it raised {type(error).__name__}: {str(error).splitlines()[0]}"
+            f"called so it raised {raised}{hint}"
         ) from error
     return Model(of_arrays, parameters, names, inputs, examples, tree, outputs)
+
+
+HINTS = {
+    "TrainState": "give state.apply_fn and {'params': state.params}",
+    "ScopeCollectionNotFound": "params must be the variables, {'params': params}",
+    "ModifyScopeVariableError": "for batch normalisation give params and lambda params, x: "
+    "module.apply({**variables, 'params': params}, x, mutable=['batch_stats'])[0]",
+    "'get'": "for batch normalisation give the module and lambda module, x: jax.vmap(module, "
+    "axis_name='batch', in_axes=(0, None), out_axes=(0, None))(x, state)[0]",
+    "'rng'": "give params and lambda params, x: net.apply(params, state, None, x)[0]",
+    "RNG|key": "for dropout give lambda v, x: module.apply(v, x, rngs={'dropout': key})",
+}
+"""What to do about errors in which a pattern is found."""
 
 
 def as_function(model: Any, params: Any) -> tuple[Callable, Any]:
