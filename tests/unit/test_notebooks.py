@@ -43,7 +43,8 @@ def test_a_page_reads_as_in_the_book(page):
     assert re.findall("#### Solution to Exercise (.*)", text) == counted
     under = False  # a folded heading, which folds all cells up to the next heading
     for cell in notebook.cells:
-        under = cell.metadata.get("jp-MarkdownHeadingCollapsed", under and cell.source[0] != "#")
+        heading = cell.cell_type == "markdown" and cell.source[0] == "#"
+        under = cell.metadata.get("jp-MarkdownHeadingCollapsed", under and not heading)
         assert under == ("solution" in cell.metadata.get("tags", []))
         hidden = cell.metadata.get("jupyter", {})
         if "solution" in cell.metadata.get("tags", []):
