@@ -911,6 +911,69 @@ def a_regression_that_is_done():
     yield Ask(("converged",), truth, model, params, x, y, SQUARES, {"history": losses[::20]})
 
 
+@case
+def post_norm_transformer():
+    """The order of the first transformers (arXiv 1706.03762); six blocks train, if slowly."""
+
+    def scaled(h):
+        return (h - h.mean(-1, keepdims=True)) / jnp.sqrt(h.var(-1, keepdims=True) + 1e-5)
+
+    def model(params, x):
+        h = params["embedding"][x]
+        for q, k, v, o, up, down in params["blocks"]:
+            scores = jax.nn.softmax((h @ q) @ jnp.swapaxes(h @ k, -1, -2) / 32**0.5)
+            h = scaled(h + scores @ (h @ v) @ o)
+            h = scaled(h + jax.nn.relu(h @ up) @ down)
+        return h.mean(axis=1) @ params["output"]
+
+    shapes = [(32, 32)] * 4 + [(32, 128), (128, 32)]
+    blocks = [
+        [normal(10 * b + i, *s) / s[0] ** 0.5 for i, s in enumerate(shapes)] for b in range(6)
+    ]
+    params = {
+        "embedding": normal(1, 20, 32),
+        "blocks": blocks,
+        "output": normal(2, 32, 4) / 32**0.5,
+    }
+    x = jnp.asarray(np.random.default_rng(0).integers(0, 20, (16, 8)))
+    y = labels(jax.nn.one_hot(x, 20).sum(axis=1))
+    truth = learns(mean_loss(model, x, y), params, optax.adam(1e-3))
+    yield Ask(WELL, truth, model, params, x, y)
+
+
+@case
+def oversmoothed_graph():
+    """Sixteen rounds of averaging over neighbours make all nodes alike (arXiv 1801.07606)."""
+    linked = np.random.default_rng(0).random((64, 64)) < 0.15
+    linked = linked | linked.T | np.eye(64, dtype=bool)
+    average = jnp.asarray(linked / linked.sum(axis=1, keepdims=True), jnp.float32)
+
+    def states(params, x):
+        for w in params[:-1]:
+            x = jnp.tanh(average @ (x @ w))
+        return x
+
+    def model(params, x):
+        return states(params, x) @ params[-1]
+
+    params = [normal(i, 16, 16) / 4 for i in range(16)] + [normal(20, 16, 4) / 4]
+    last = states(params, X) / jnp.linalg.norm(states(params, X), axis=1, keepdims=True)
+    truth = jnp.min(last @ last.T) > 0.999
+    yield Ask(("collapsed geometry",), truth, model, params, X, Y)
+
+
+@case
+def underflow_in_half_precision():
+    """Gradients of float16 that are 0 and need loss scaling (arXiv 1710.03740)."""
+    wide = layers(0, (16, *[64] * 8, 4), gain=1.0)
+    model = functools.partial(mlp, phi=jax.nn.sigmoid)
+    half = jax.tree.map(lambda a: a.astype(jnp.float16), wide)
+    gradients = [jax.grad(mean_loss(model, x, Y))(p)[0][0]
+                 for p, x in ((wide, X), (half, X.astype(jnp.float16)))]  # fmt: skip
+    truth = np.mean((gradients[1] == 0) & (gradients[0] != 0)) > 0.1
+    yield Ask(("underflow",), truth, model, half, X.astype(jnp.float16), Y)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_case(name):
     for number, ask in enumerate(CASES[name]()):
