@@ -6,6 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 FOLDER = Path(str(resources.files("vgcourse"))) / "_data"
 
 
@@ -39,3 +41,16 @@ def save(name: str, results: dict[str, Any], **settings: Any) -> None:
     }
     text = json.dumps({**results, "made": made}, sort_keys=True, separators=(",", ":"))
     (FOLDER / f"{name}.json").write_text(text + "\n")
+
+
+def interval(errors: int, count: int) -> tuple[float, float]:
+    """Wilson's interval of 95 % for a share."""
+    z, n = 1.96, max(count, 1)
+    middle, root = errors + z**2 / 2, z * np.sqrt(errors * (1 - errors / n) + z**2 / 4)
+    return float((middle - root) / (n + z**2)), float((middle + root) / (n + z**2))
+
+
+def shown(errors: int, count: int) -> str:
+    """A share of errors with its interval."""
+    low, high = interval(errors, count)
+    return f"{errors} of {count} ({low:.0%} to {high:.0%})"

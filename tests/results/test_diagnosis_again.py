@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from vgcourse import results
 from vgcourse.experiments import diagnosis, zoo
 
 SPECS = {spec.name: spec for spec in zoo.drawn(diagnosis.SEED)}
@@ -45,7 +46,7 @@ def test_diagnose_errs_less_than_the_rules_in_common_use():
 
 def test_the_interval_of_a_share():
     # Wilson 1927, in closed form where nothing is wrong: z^2 / (n + z^2).
-    low, high = diagnosis.interval(0, 61)
+    low, high = results.interval(0, 61)
     assert low == pytest.approx(0, abs=1e-12) and high == pytest.approx(1.96**2 / (61 + 1.96**2))
-    low, high = diagnosis.interval(50, 100)
+    low, high = results.interval(50, 100)
     assert low + high == pytest.approx(1) and high == pytest.approx(0.5962, abs=1e-3)

@@ -19,6 +19,7 @@ import numpy as np
 
 import vgkit
 from vgcourse.experiments import zoo
+from vgcourse.results import shown
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parents[1] / "_data/diagnosis.json"
@@ -108,13 +109,6 @@ def halves(records: Records) -> tuple[Records, Records]:
     return first, second
 
 
-def interval(errors: int, count: int) -> tuple[float, float]:
-    """Wilson's interval of 95 % for a share."""
-    z, n = 1.96, max(count, 1)
-    middle, root = errors + z**2 / 2, z * np.sqrt(errors * (1 - errors / n) + z**2 / 4)
-    return float((middle - root) / (n + z**2)), float((middle + root) / (n + z**2))
-
-
 def score(
     records: Records, verdict: str, alarm: Callable[[dict[str, Any]], bool]
 ) -> tuple[int, int, int, int]:
@@ -163,12 +157,6 @@ def wrongly(record: dict[str, Any]) -> list[str]:
 def load(path: Path = RESULTS) -> Records:
     """What was measured the last time it was kept."""
     return json.loads(path.read_text())
-
-
-def shown(errors: int, count: int) -> str:
-    """A share of errors with its interval."""
-    low, high = interval(errors, count)
-    return f"{errors} of {count} ({low:.0%} to {high:.0%})"
 
 
 def main() -> None:
