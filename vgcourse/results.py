@@ -1,12 +1,11 @@
 """Results of runs that are too long for a page."""
 
 import json
+import math
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 FOLDER = Path(str(resources.files("vgcourse"))) / "_data"
 
@@ -14,8 +13,7 @@ FOLDER = Path(str(resources.files("vgcourse"))) / "_data"
 def load(name: str) -> dict[str, Any]:
     """Load results that came with the course.
 
-    Under "made" they say by which command they were made, and with which versions. A test makes a
-    sample of them again.
+    Under "made" stand their command and versions. A test makes a sample of them again.
 
     Args:
         name: Such as "remedies", from `python -m vgcourse.experiments.remedies --write`.
@@ -46,11 +44,10 @@ def save(name: str, results: dict[str, Any], **settings: Any) -> None:
 def interval(errors: int, count: int) -> tuple[float, float]:
     """Wilson's interval of 95 % for a share."""
     z, n = 1.96, max(count, 1)
-    middle, root = errors + z**2 / 2, z * np.sqrt(errors * (1 - errors / n) + z**2 / 4)
-    return float((middle - root) / (n + z**2)), float((middle + root) / (n + z**2))
+    middle, root = errors + z**2 / 2, z * math.sqrt(errors * (1 - errors / n) + z**2 / 4)
+    return (middle - root) / (n + z**2), (middle + root) / (n + z**2)
 
 
 def shown(errors: int, count: int) -> str:
     """A share of errors with its interval."""
-    low, high = interval(errors, count)
-    return f"{errors} of {count} ({low:.0%} to {high:.0%})"
+    return "{} of {} ({:.0%} to {:.0%})".format(errors, count, *interval(errors, count))
