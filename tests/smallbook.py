@@ -34,6 +34,7 @@ print("version", vgkit.__version__, time.time_ns())
 ```
 Which version?
 ```{{exercise-end}}
+```
 """
 SECOND = f"""{HEAD}
 (second)=

@@ -42,7 +42,8 @@ def lines() -> HTML:
     ]
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return HTML(
-        f'<div class="vg-report vg-lines">{_STYLE}<div class="vg-scroll">{table}</div></div>'
+        f'<div class="vg-report vg-lines">{_STYLE}<div class="vg-scroll" tabindex="0" '
+        f'role="region" aria-label="Lines of all verdicts">{table}</div></div>'
     )
 
 

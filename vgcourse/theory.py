@@ -392,7 +392,7 @@ def apart(gain: float) -> Float[np.ndarray, " layers"]:
     Args:
         gain: σ_w; there are no biases.
     """
-    net, x = draw(jax.random.key(5), "tanh", "lecun_normal", 512)
+    net, x = draw(jax.random.key(5), "tanh", "lecun_normal", 256)
     net = net.replace(layers=net.layers.replace(w=gain * net.layers.w))
     step = jax.random.normal(jax.random.key(6), x.shape)
     one, other = (nets.intermediates(net, at)[0].h for at in (x, x + 0.01 * step / grads.rms(step)))
