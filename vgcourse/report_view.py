@@ -32,9 +32,8 @@ def show(report: Report) -> HTML:
 
 def lines() -> HTML:
     """What every verdict rests on: what is measured, where the line is, and why there."""
-    heads = "".join(
-        f'<th scope="col">{head}</th>' for head in ("verdict", "measured", "line", "why")
-    )
+    names = ("verdict", "measured", "line", "why")
+    heads = "".join(f'<th scope="col">{name}</th>' for name in names)
     rows = [
         f'<tr><th scope="row">{escape(verdict)}</th>'
         + "".join(f"<td>{escape(typeset(t))}</td>" for t in (of.measured, of.line, of.reason))
