@@ -392,11 +392,16 @@ def apart(gain: float) -> Float[np.ndarray, " layers"]:
     Args:
         gain: σ_w; there are no biases.
     """
-    net, x = draw(jax.random.key(5), "tanh", "lecun_normal", 256)
-    net = net.replace(layers=net.layers.replace(w=gain * net.layers.w))
-    step = jax.random.normal(jax.random.key(6), x.shape)
-    one, other = (nets.intermediates(net, at)[0].h for at in (x, x + 0.01 * step / grads.rms(step)))
-    return np.sqrt(np.mean((one - other) ** 2, axis=-1))
+    width = 512
+    x, step = (v / grads.rms(v) for v in jax.random.normal(jax.random.key(6), (2, width)))
+
+    def layer(h: Array, key: Array) -> tuple[Array, Array]:  # its weights are not kept
+        w = gain / width**0.5 * jax.random.normal(key, (width, width))
+        h = jnp.tanh(h @ w)
+        return h, grads.rms(h[0] - h[1])
+
+    inputs, keys = jnp.stack([x, x + 0.01 * step]), jax.random.split(jax.random.key(5), DEPTH)
+    return np.asarray(jax.lax.scan(layer, inputs, keys)[1])
 
 
 def figure_chaos() -> None:

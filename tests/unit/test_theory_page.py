@@ -183,13 +183,13 @@ def test_a_wider_net_with_an_equal_readout_grows_more():
 def test_almost_equal_inputs_are_driven_apart_beyond_the_edge():
     """A small distance grows forward by the factor that belongs to the error signal."""
     shrinks, edge, grows = (theory.apart(gain) for gain in (0.9, 1.0, 2.0))
-    lengths = mean_field.predict("tanh", *2 * [jnp.full(50, 4.0)], 256).length
+    lengths = mean_field.predict("tanh", *2 * [jnp.full(50, 4.0)], 512).length
     factors = theory.factor(lengths, "tanh", 2.0)
     # The outputs of layers k - 1 and k lie on both sides of the weights and slopes of layer k. Like
     # the error signal's, the logarithm of their distance varies by about 5 / width a layer.
     for layer in (4, 8, 12):
         found, expected = np.log(grows[layer] / grows[0]), jnp.log(factors[1 : layer + 1]).sum()
-        assert abs(found - float(expected)) < 4 * (5 * layer / 256 / 4) ** 0.5
+        assert abs(found - float(expected)) < 4 * (5 * layer / 512 / 4) ** 0.5
     unrelated = np.sqrt(2 * lengths[-1] / 4)  # E h² is q / gain², E (h - h')² is twice that
     assert np.ptp(np.log(grows[-10:])) < 0.2 and abs(grows[-1] / unrelated - 1) < 0.2
     steps = np.diff(np.log(shrinks))
