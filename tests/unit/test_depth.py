@@ -1,9 +1,12 @@
 """The page on depth: its numbers by other ways, and what its text says of them."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import ROOT
 from lessons import LESSONS, code
 
 from vgcourse import chain_rule, depth, results
@@ -181,3 +184,14 @@ def test_kept_results_say_what_the_text_does(numbers):
     course = np.median(runs["tanh, Glorot"]["30"]["accuracy"], axis=0)
     assert course[-1] > course[-4:-1].max()  # "still improving"
     assert depth.accuracy("sigmoid, Glorot", 2) > 0.6  # "such a net learns the digits well"
+
+
+def test_one_digit_differs_from_the_medians_by_a_factor_of_two_or_three():
+    """What the text says beside the explorer; and the step of a shade on the first page."""
+    chosen = {"activation": "sigmoid", "initialiser": "Glorot", "skip": "off"}
+    one = depth.explorer().at(depth=20, **chosen)["error_size"]
+    sizes = chain_rule.error_sizes()  # the same kind of nets, 32 digits
+    times = float(one[0] / one[19]) / np.median(sizes[:, 0] / sizes[:, -1])
+    assert 1.5 < max(times, 1 / times) < 3.5
+    low, high = re.search(r"backward=\((-\d+), (\d+)\)", (ROOT / "index.md").read_text()).groups()
+    assert round(10 ** ((int(high) - int(low)) / 6), -2) == 300  # the legend has seven shades

@@ -91,7 +91,7 @@ def test_sizes():
     The aim for the package is 6,000 lines, for tests 6,500; until then their bound only comes down.
     """
     kit = [path for name, path in MODULES.items() if name.split(".")[0] == "vgkit"]
-    assert lines(kit) <= 6290 and all(lines([path]) <= 450 for path in kit)
+    assert lines(kit) <= 6287 and all(lines([path]) <= 450 for path in kit)
     # A module or a test named as a page is that page's, and grows as pages hand theirs over.
     of_pages = {page.rpartition("/")[2].replace("-", "_") for page in pages.all_pages()}
     # These three go when the pages on remedies read what replaces them: league, memory, shortcuts.

@@ -104,9 +104,8 @@ def rates(copy: Copy, move: Callable, state: Any, reference: float) -> Rates:
     given, sizes = copy.follow(move, state, 1.0, copy.steps)
     moved = [size for size in sizes if size > 0] or [0.0]
     bad, others = wrecked(given, reference), {}
-    idle = (
-        gain(given) < IDLE * copy.steps and moved[-1] <= 3 * moved[0]
-    )  # a rate that warms up is still small
+    warms_up = moved[-1] > 3 * moved[0]  # then the rate is still small
+    idle = gain(given) < IDLE * copy.steps and not warms_up
     for multiple in SLOWER if bad else FASTER if idle else ():
         run = others[multiple] = copy.follow(move, state, multiple, copy.steps)[0]
         if not wrecked(run, reference) and gain(run) > WORTHWHILE:
